@@ -1,0 +1,110 @@
+"""How a command ends: its result, or one line that says what was wrong, and an exit code."""
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from tfsci import plots, training
+from tfsci.distributed.launch import detect
+from tfsci.training.options import Options
+
+# What library code raises for input, files and environments that can't work.
+_EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
+
+# How long a rank that is not the chief waits before it speaks: where the chief has found the same
+# error the launcher ends this rank meanwhile, and the user reads one line, not one a rank.
+_SECONDS_FOR_CHIEF = 3.0
+
+
+def run(main: Callable[[], object]) -> None:
+    """Runs a command and ends the process where it fails.
+
+    An error that the user can mend is one line and exit code 2; anything else keeps its traceback
+    and exit code 1. Under a launcher the process ends at once, without waiting for the others, so
+    that the launcher ends the job; the rank that failed first is the one that speaks.
+
+    Args:
+        main: The command. Set ``TFSCI_DEBUG=1`` to see the traceback of every error.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        _end(130, "interrupted")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _end(141)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _fail(error)
+
+
+def train(options: Options, model: str, **model_options: object) -> None:
+    """Trains, draws the learning curves and tells the result.
+
+    Args:
+        options: How to train.
+        model: A name that `tfsci.models.build` knows.
+        **model_options: Passed to the builder.
+    """
+    folder = training.run(options, model, **model_options)
+    if folder is None:
+        return
+    metrics, history = folder.read_json("metrics.json"), folder.read_history()
+    with folder.replacing("curves.png") as path:
+        plots.save_curves(path, history, metrics)
+    best = metrics["known_answer"]
+    known = f" (best possible {best:.4f})" if best is not None else ""
+    print(f"test accuracy {metrics['test_accuracy']:.4f}{known} · run folder {folder.path}")
+
+
+def _fail(error: BaseException) -> None:
+    name = os.path.basename(sys.argv[0]) or "tfsci"
+    rank, world_size = _place()
+    if world_size > 1 and (rank > 0 or _is_echo(error)):
+        time.sleep(_SECONDS_FOR_CHIEF)
+    if _is_echo(error):
+        _end(1, f"{name}: rank {rank} stopped because another rank did")
+    where = f" (rank {rank} of {world_size})" if rank else ""
+    if isinstance(error, _EXPECTED) and not os.environ.get("TFSCI_DEBUG"):
+        _end(2, f"{name}: error: {_one_line(error)}{where}")
+    _end(1, "".join(traceback.format_exception(error)).rstrip() + where)
+
+
+def _end(code: int, message: str | None = None) -> None:
+    """Prints and ends the process; without Python's clean-up where other ranks might be waited for.
+
+    The end of a rank that has not told Horovod is what makes the launcher end the job.
+    """
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.flush()
+    if message:
+        print(message, file=sys.stderr, flush=True)
+    if _place()[1] > 1:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _place() -> tuple[int, int]:
+    try:
+        launch = detect()
+    except ValueError:
+        return 0, 1
+    return launch.rank, launch.world_size
+
+
+def _is_echo(error: BaseException) -> bool:
+    """Whether the error says no more than that another rank has gone."""
+    kind = type(error)
+    foreign = kind.__module__.startswith(("tensorflow", "horovod"))
+    return foreign and ("orovod" in str(error) or "Horovod" in kind.__name__)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,169 @@
+"""From a split to the batches of one shard.
+
+A global batch is cut over the shards: shard r of n gets its rows r·b/n … (r+1)·b/n. Put together,
+the shards' batches are the same sequence for every n, so a training does not depend on n.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tfsci.data.source import Split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Batches:
+    """One shard's batches, and what all shards together make of them.
+
+    The dataset's autotuner is switched off here, where every dataset passes: see
+    `without_autotune`.
+
+    Attributes:
+        dataset: Pairs (x, y) to train on, without end, or triples (x, y, weight) to evaluate.
+        steps: Batches in an epoch.
+        batch_size: Samples of a global batch, over all shards.
+        num_samples: Samples that count in an epoch, over all shards.
+    """
+
+    dataset: "tf.data.Dataset"
+    steps: int
+    batch_size: int
+    num_samples: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "dataset", without_autotune(self.dataset))
+
+
+def check_batch_size(batch_size: int, num_shards: int) -> None:
+    """Raises a ValueError with the nearest sizes that work where n does not divide the batch."""
+    if batch_size < 1 or batch_size % num_shards:
+        below = batch_size // num_shards * num_shards
+        sizes = [str(size) for size in (below, below + num_shards) if size > 0]
+        raise ValueError(
+            f"--batch-size {batch_size}: the global batch is cut into {num_shards} equal parts, "
+            f"one a rank; use {' or '.join(sizes)}"
+        )
+
+
+def steps_per_epoch(num_samples: int, batch_size: int) -> int:
+    """Returns the full batches in an epoch; the last, partial one is dropped in training."""
+    if batch_size > num_samples:
+        raise ValueError(
+            f"--batch-size {batch_size}: larger than the {num_samples} training samples; "
+            f"use at most {num_samples}"
+        )
+    return num_samples // batch_size
+
+
+def training(
+    split: Split,
+    batch_size: int,
+    seed: int = 0,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    first_step: int = 0,
+) -> Batches:
+    """Returns the endless batches of one shard, in an order of its own for every epoch.
+
+    Which rows make batch k follows from the seed and k alone, so starting at step k costs what
+    starting at 0 does.
+
+    Args:
+        split: What to draw from.
+        batch_size: Size of the global batch.
+        seed: Of the order.
+        shard_index: Which shard, 0 … num_shards − 1.
+        num_shards: Number of shards.
+        first_step: Where to start, counted over all epochs.
+
+    Returns:
+        Pairs (x, y) of batch_size / num_shards samples each.
+
+    Raises:
+        ValueError: The shards do not divide the batch, or the batch exceeds the samples.
+    """
+    import tensorflow as tf
+
+    _check_shard(shard_index, num_shards)
+    check_batch_size(batch_size, num_shards)
+    num_samples = split.num_samples
+    steps = steps_per_epoch(num_samples, batch_size)
+    rows = batch_size // num_shards
+
+    def epoch_batches(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(num_samples), [seed, epoch])
+        batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        mine = batches[:, shard_index * rows : (shard_index + 1) * rows]
+        return tf.data.Dataset.from_tensor_slices(mine)
+
+    x, y = _on_host(split)
+    epochs = tf.data.Dataset.range(first_step // steps, 2**31)
+    batches = epochs.flat_map(epoch_batches).skip(first_step % steps)
+    dataset = batches.map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
+    return Batches(dataset, steps, batch_size, steps * batch_size)
+
+
+def evaluation(split: Split, batch_size: int, shard_index: int = 0, num_shards: int = 1) -> Batches:
+    """Returns the batches of one shard, in order, that hold every sample once.
+
+    The last global batch is filled up with copies of the last sample at weight 0, so that all
+    shards see the same number of full batches.
+
+    Args:
+        split: What to evaluate.
+        batch_size: Size of the global batch.
+        shard_index: Which shard, 0 … num_shards − 1.
+        num_shards: Number of shards.
+
+    Returns:
+        Triples (x, y, weight) of batch_size / num_shards samples each; the weight is 1 for a
+        sample and 0 for filling.
+
+    Raises:
+        ValueError: The shards do not divide the batch.
+    """
+    import tensorflow as tf
+
+    _check_shard(shard_index, num_shards)
+    check_batch_size(batch_size, num_shards)
+    num_samples = split.num_samples
+    rows = batch_size // num_shards
+    x, y = _on_host(split)
+
+    def batch(step):
+        place = step * batch_size + shard_index * rows + tf.range(rows, dtype=tf.int64)
+        weight = tf.cast(place < num_samples, tf.float32)
+        place = tf.minimum(place, num_samples - 1)
+        return tf.gather(x, place), tf.gather(y, place), weight
+
+    steps = -(-num_samples // batch_size)
+    dataset = tf.data.Dataset.range(steps).map(batch).prefetch(2)
+    return Batches(dataset, steps, batch_size, num_samples)
+
+
+def without_autotune(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns the dataset with tf.data's autotuner off, which makes every epoch wait for it.
+
+    When an iterator ends, TensorFlow 2.21 joins the autotuner's thread, which sleeps 10, 20, 40 …
+    ms and is not woken: an epoch's time is rounded up to the next of 0.63, 1.27, 2.55, 5.11,
+    10.23 … s. See ``docs/keras-fit-waits-for-tf-data.md``.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _on_host(split: Split):
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        return tf.constant(split.x), tf.constant(split.y)
+
+
+def _check_shard(shard_index: int, num_shards: int) -> None:
+    if not 0 <= shard_index < num_shards:
+        raise ValueError(f"shard_index {shard_index}: expected 0 … {num_shards - 1}")

@@ -1,0 +1,173 @@
+"""Horovod for Keras 3: one process a replica, gradients averaged by all-reduce.
+
+Horovod's own Keras module knows Keras 2 alone (horovod issue 4290). What Keras 3 needs is less:
+an optimizer that averages the gradients before it uses them, and one broadcast at the start.
+"""
+
+import os
+import types
+
+import numpy as np
+
+from tfsci.distributed.launch import Launch
+from tfsci.distributed.strategy import Strategy, threads_for_rank
+
+COMPRESSIONS = ("none", "fp16")
+
+# An odd number near 2³²/φ: seeds of neighbouring ranks land far apart.
+_SEED_STRIDE = 0x9E3779B1
+
+
+class Horovod(Strategy):
+    """One process a replica, each with one GPU or its share of the cores.
+
+    Args:
+        launch: This process's place in the job.
+        compression: ``"fp16"`` halves what the gradients weigh on the wire; worth it on a slow
+            network between GPUs, slower on a CPU.
+
+    Raises:
+        ModuleNotFoundError: Horovod is not installed.
+        ValueError: The launcher's and Horovod's number of processes differ, or a node has more
+            local ranks than GPUs.
+    """
+
+    name = "horovod"
+    compiles = False  # Horovod's operations are not XLA's
+
+    def __init__(self, launch: Launch, compression: str = "none"):
+        if compression not in COMPRESSIONS:
+            raise ValueError(
+                f"--compression {compression}: expected one of {', '.join(COMPRESSIONS)}"
+            )
+        self._hvd = hvd = _import_horovod()
+        hvd.init()
+        self.rank, self.world_size = hvd.rank(), hvd.size()
+        if self.world_size != launch.world_size:
+            raise ValueError(
+                f"{launch.launcher} started {launch.world_size} processes but Horovod sees "
+                f"{self.world_size}: it was built without MPI, or for another one; start the job "
+                f"with 'horovodrun -np {launch.world_size} …' (see 'tfsci doctor')"
+            )
+        self._compression = getattr(hvd.Compression, compression)
+        self._threads = threads_for_rank(launch)
+        _set_devices(launch, self._threads)
+
+    def describe(self) -> str:
+        """Returns the number of ranks, the transport and the threads of each."""
+        transport = "NCCL" if self._hvd.nccl_built() else _cpu_transport(self._hvd)
+        threads = f"{self._threads} thread{'s' * (self._threads > 1)} each"
+        return f"{self.world_size} ranks (Horovod, {transport}), {threads}"
+
+    def average(self, gradient, name: str | None = None):
+        """Returns a gradient (a tensor or `tf.IndexedSlices`) averaged over the ranks."""
+        return self._hvd.allreduce(
+            gradient, name=name, op=self._hvd.Average, compression=self._compression
+        )
+
+    def average_gradients(self, model) -> None:
+        """Averages in the optimizer, one all-reduce a gradient as back-propagation yields it.
+
+        Horovod fuses those that are ready together and works while the rest is computed. The
+        optimizer sees the gradient of the global batch before it does anything with it, so
+        clipping, weight decay, loss scaling and moving averages mean what they mean in one
+        process. With gradient accumulation the micro-batches are summed locally and the sum is
+        averaged, where Keras clips it: one exchange an update. Only methods of this one object
+        change, so that a saved model names a plain Keras optimizer.
+        """
+        optimizer = model.optimizer
+        names = [variable.path for variable in model.trainable_variables]
+
+        def average_all(gradients):
+            return [
+                gradient if gradient is None else self.average(gradient, f"gradient/{name}")
+                for gradient, name in zip(gradients, names, strict=True)
+            ]
+
+        if optimizer.gradient_accumulation_steps:
+            clip = optimizer._clip_gradients
+            optimizer._clip_gradients = lambda gradients: clip(average_all(gradients))
+            return
+        apply = type(optimizer).apply
+
+        def averaged_apply(self, grads, trainable_variables=None):
+            return apply(self, average_all(grads), trainable_variables)
+
+        optimizer.apply = types.MethodType(averaged_apply, optimizer)
+
+    def broadcast(self, model) -> None:
+        """Gives every rank the chief's variables, then a seed of its own."""
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        variables = [*model.variables, *model.optimizer.variables]
+        self._hvd.broadcast_variables([v.value for v in variables], root_rank=0)
+        for variable in model.non_trainable_variables:
+            if variable.path.endswith("seed_generator_state"):
+                seed, *rest = variable.numpy().astype(np.uint64)
+                variable.assign(np.uint32([(seed + self.rank * _SEED_STRIDE) % 2**32, *rest]))
+
+    def broadcast_value(self, value: object) -> object:
+        """Returns the chief's value on every rank; each rank waits for it."""
+        return self._hvd.broadcast_object(value, root_rank=0, name="value")
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Returns the sum over the ranks of a float64 vector."""
+        values = np.asarray(values, "float64")
+        return self._hvd.allreduce(values, op=self._hvd.Sum, name="sum").numpy()
+
+
+def _import_horovod():
+    try:
+        import horovod.tensorflow as hvd
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "horovod":
+            raise
+        raise ModuleNotFoundError(
+            "Horovod is not installed in this environment; install it with "
+            "'tfsci install-horovod', or train in one process with --strategy single"
+        ) from error
+    except ImportError as error:  # built for another TensorFlow, or MPI's library is missing
+        raise ImportError(
+            f"Horovod does not load ({str(error).splitlines()[0]}); build it anew for this "
+            "TensorFlow with 'tfsci install-horovod'"
+        ) from error
+    return hvd
+
+
+def _cpu_transport(hvd) -> str:
+    operations = os.environ.get("HOROVOD_CPU_OPERATIONS", "").upper()
+    return "MPI" if hvd.mpi_enabled() and operations != "GLOO" else "Gloo"
+
+
+def _set_devices(launch: Launch, threads: int) -> None:
+    """Gives this rank one GPU, or its share of the cores."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        gpu = gpus[gpu_of_rank(len(gpus), launch)]
+        tf.config.set_visible_devices(gpu, "GPU")
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def gpu_of_rank(num_visible: int, launch: Launch) -> int:
+    """Returns which of the visible GPUs a rank takes.
+
+    Args:
+        num_visible: GPUs that this process sees: all of the node, or the one that the launcher
+            gave it.
+        launch: This process's place in the job.
+
+    Raises:
+        ValueError: There are more local ranks than GPUs.
+    """
+    if num_visible >= launch.local_size:
+        return launch.local_rank
+    if num_visible == 1 and launch.launcher != "horovodrun":  # which hands out no GPUs
+        return 0
+    raise ValueError(
+        f"{launch.local_size} ranks on this node but {num_visible} visible GPU(s): start at most "
+        f"{num_visible} a node, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the CPU"
+    )

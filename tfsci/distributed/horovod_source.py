@@ -1,0 +1,114 @@
+"""Horovod's released source, and what must change in it for today's TensorFlow and Python."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+VERSION = "0.28.1"
+SHA256 = "92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
+
+
+class Mend(NamedTuple):
+    """A change to Horovod's source: `old`, which `file` holds exactly once, becomes `new`."""
+
+    file: str
+    why: str
+    old: str
+    new: str
+
+
+MENDS = (
+    Mend(
+        "horovod/tensorflow/CMakeLists.txt",
+        "needs headers that TensorFlow's wheel lacks; only lowers operations into XLA (PR 4302)",
+        'list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")\n',
+        "",
+    ),
+    Mend(
+        "cmake/Modules/FindNCCL.cmake",
+        "pip's NCCL has no libnccl.so",
+        '    set(NCCL_LIBNAME "nccl")\n',
+        '    set(NCCL_LIBNAME "nccl" "libnccl.so.2")\n',
+    ),
+    Mend(
+        "horovod/runner/js_run.py",
+        "Python 3.12 has no distutils",
+        "from distutils.spawn import find_executable\n",
+        "from shutil import which as find_executable\n",
+    ),
+    Mend(
+        "horovod/common/util.py",
+        "TensorFlow's C++ says on stderr that it was loaded, each time horovodrun looks",
+        "            sys.stderr = open(os.devnull, 'w')\n",
+        """\
+            sys.stderr = open(os.devnull, 'w')
+            os.dup2(sys.stderr.fileno(), 2)
+""",
+    ),
+    Mend(
+        "horovod/runner/gloo_run.py",
+        "a rank's shell must not say 'Terminated' after another rank's last words, nor be "
+        "replaced by the rank (horovodrun ends the shell's children)",
+        "        return '{shell} {horovod_env} {env} {run_command}' .format(\n",
+        """\
+        return ('exec 3>&2 2>/dev/null; (exec 2>&3 3>&-; '
+                'exec {shell} {horovod_env} {env} {run_command}); exit $?').format(
+""",
+    ),
+    Mend(
+        "horovod/runner/gloo_run.py",
+        "a rank that failed has said why itself",
+        """\
+            if exit_code != 0:
+                print('Process {idx} exit with status code {ec}.'.format(idx=index, ec=exit_code))
+""",
+        "",
+    ),
+    Mend(
+        "horovod/runner/gloo_run.py",
+        "only for a rank that was killed must another speak",
+        """\
+        if exit_code != 0 and terminate_all_event:
+            if not any(ev.is_set() for ev in all_events):
+                print('Terminating remaining workers after failure of Process {idx}.'"""
+        """.format(idx=index))
+            terminate_all_event.set()
+""",
+        """\
+        if exit_code != 0:
+            first = not any(ev.is_set() for ev in all_events)
+            if terminate_all_event:
+                terminate_all_event.set()
+            number = -exit_code if exit_code < 0 else exit_code - 128
+            if first and number in list(signal.Signals):
+                print('horovodrun: rank {} was killed by signal {} ({})'.format(
+                    index, number, signal.Signals(number).name), file=sys.stderr)
+""",
+    ),
+    Mend(
+        "horovod/runner/launch.py",
+        "horovodrun exits as the first rank that failed did, without a traceback of its own",
+        "\n    _run(args)\n",
+        """
+    try:
+        _run(args)
+    except RuntimeError as error:
+        exit_code = str(error).partition('Exit code: ')[2]
+        if not exit_code:
+            print('horovodrun:', ' '.join(str(error).split()), file=sys.stderr)
+        exit_code = int(exit_code or 1)
+        sys.exit(exit_code if exit_code > 0 else 128 - exit_code)
+""",
+    ),
+)
+
+
+def apply_mends(source: Path, mends: tuple[Mend, ...] = MENDS) -> None:
+    """Changes the unpacked `source`; raises ValueError where it is not the text expected."""
+    for mend in mends:
+        text = (source / mend.file).read_text(encoding="utf-8")
+        if (count := text.count(mend.old)) != 1:
+            raise ValueError(
+                f"cannot mend {mend.file} of Horovod {VERSION} ({mend.why}): expected once, "
+                f"found {count} times: {mend.old.strip().splitlines()[0]!r}"
+            )
+        (source / mend.file).write_text(text.replace(mend.old, mend.new), encoding="utf-8")

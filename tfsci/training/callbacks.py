@@ -1,0 +1,182 @@
+"""What happens around the steps: one small callback a concern."""
+
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+
+from tfsci.data.pipeline import Batches
+from tfsci.distributed.strategy import Strategy
+from tfsci.training import checkpoint
+from tfsci.training.fit import evaluate
+from tfsci.training.run_folder import HISTORY_COLUMNS, RunFolder
+from tfsci.training.schedules import Schedule
+
+
+class EpochResults(keras.callbacks.Callback):
+    """Puts into the logs of an epoch what holds over all processes, and its validation.
+
+    Comes before the callbacks that read them.
+    """
+
+    async_safe = True  # Keras may then hand out logs while the next step runs
+
+    def __init__(self, train: Batches, validation: Batches | None, strategy: Strategy):
+        super().__init__()
+        self._train, self._validation, self._strategy = train, validation, strategy
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = self._end = time.perf_counter()
+        self._batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The first step of a process traces the model: the clock starts after it.
+        self._end = time.perf_counter()
+        self._batches += 1
+        if self._batches == 1 < self._train.steps:
+            self._start = self._end
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = list(logs)
+        *sums, processes = self._strategy.sum([*logs.values(), 1.0])
+        logs.update({name: total / processes for name, total in zip(names, sums, strict=True)})
+        timed = max(1, self._batches - 1)
+        rate = timed * self._train.batch_size / max(self._end - self._start, 1e-9)
+        if self._validation is not None:
+            results = evaluate(self.model, self._validation, self._strategy)
+            logs.update({f"val_{name}": value for name, value in results.items()})
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["examples_per_second"] = rate
+
+
+class EpochRows(keras.callbacks.Callback):
+    """Keeps the logs of every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch + 1, **logs})
+
+
+class SetLearningRate(keras.callbacks.Callback):
+    """Sets the optimizer's learning rate before each step, so that a saved one holds a number."""
+
+    def __init__(self, schedule: Schedule, first_step: int = 0):
+        super().__init__()
+        self._schedule, self._step, self._last = schedule, first_step, None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        rate = self._schedule(self._step)
+        if rate != self._last:
+            self.model.optimizer.learning_rate = self._last = rate
+        self._step += 1
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Stops at the first step whose loss is NaN or infinite, and names it."""
+
+    async_safe = True
+
+    def __init__(self, steps_per_epoch: int, first_step: int = 0):
+        super().__init__()
+        self._steps, self._epoch = steps_per_epoch, first_step // steps_per_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = logs["loss"]
+        if not math.isfinite(loss):
+            step = self._epoch * self._steps + batch + 1
+            raise FloatingPointError(
+                f"the loss is {loss} at step {step} (epoch {self._epoch + 1}, batch {batch + 1} "
+                f"of {self._steps}): lower --learning-rate or lengthen --warmup-epochs"
+            )
+
+
+class WriteRunFolder(keras.callbacks.Callback):
+    """Writes the history and a checkpoint after every epoch.
+
+    Args:
+        folder: The chief's run folder; a history that it holds is gone on with.
+        steps: Steps in an epoch.
+    """
+
+    def __init__(self, folder: RunFolder, steps: int):
+        super().__init__()
+        self._folder, self._steps = folder, steps
+
+    def on_train_begin(self, logs=None):
+        self._rows = self._folder.read_history()
+
+    def on_epoch_end(self, epoch, logs=None):
+        known = {name: logs[name] for name in HISTORY_COLUMNS if name in logs}
+        self._rows = [*self._rows[:epoch], {"epoch": epoch + 1, **known}]
+        self._folder.write_history(self._rows)
+        checkpoint.save(self._folder.checkpoints, self.model, (epoch + 1) * self._steps)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar that moves with the steps on a terminal, and a line for each epoch everywhere.
+
+    Args:
+        epochs: Epochs in all.
+        steps: Steps in an epoch.
+        batch_size: Samples of a global batch.
+        seconds: How often a long epoch says where it is, where there is no terminal.
+        clock: Returns seconds.
+    """
+
+    async_safe = True
+
+    def __init__(
+        self,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        seconds: float = 30,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__()
+        self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
+        self._terminal = sys.stdout.isatty()
+        self._interval = 0.1 if self._terminal else seconds
+        self._clock = clock
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch + 1
+        self._start = self._said = self._clock()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = self._clock()
+        if now - self._said < self._interval:
+            return
+        self._said = now
+        rate = (batch + 1) * self._batch_size / (now - self._start)
+        done = (batch + 1) / self._steps
+        text = f"{self._head()}  {_numbers(logs)}  {rate:,.0f} examples/s"
+        if self._terminal:
+            columns = shutil.get_terminal_size().columns
+            bar = "█" * round(20 * done) + "░" * (20 - round(20 * done))
+            print(f"\r\x1b[K{f'{text}  {bar} {done:4.0%}'[: columns - 1]}", end="", flush=True)
+        else:
+            print(f"{text}  {done:.0%} of the epoch", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        start = "\r\x1b[K" if self._terminal else ""
+        rate = logs["examples_per_second"]
+        print(f"{start}{self._head()}  {_numbers(logs)}  {rate:,.0f} examples/s", flush=True)
+
+    def _head(self) -> str:
+        width = len(str(self._epochs))
+        return f"epoch {self._epoch:{width}}/{self._epochs}"
+
+
+def _numbers(logs) -> str:
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    return "  ".join(f"{name} {logs[name]:.4f}" for name in names if name in logs)

@@ -1,0 +1,122 @@
+"""The command line that all training scripts share, defined once."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tfsci.distributed.strategy import STRATEGIES
+from tfsci.training.schedules import DECAYS
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; the fields are the options of the command line.
+
+    Attributes:
+        data: A data spec, for example ``"digits"``.
+        epochs: Epochs in all.
+        batch_size: Samples of a global batch, the sum over replicas.
+        learning_rate: Peak learning rate for one replica.
+        schedule: How it falls after the warm-up, a row of `schedules.DECAYS`.
+        scale_lr: How it grows with the number of replicas: ``"none"``, ``"sqrt"``, ``"linear"``.
+        warmup_epochs: Epochs over which it rises.
+        seed: Of weights, order and dropout.
+        strategy: One of `STRATEGIES`.
+        compression: What gradients travel as, ``"none"`` or ``"fp16"``.
+        precision: Keras' dtype policy.
+        jit: Whether XLA compiles the step: ``"auto"``, ``"on"``, ``"off"``.
+        limit: Use the first so many samples of the data.
+        output: The run folder; a new one under ``runs/`` by default.
+        resume: Go on with the run in `output`.
+        profile: Trace so many steps into the run folder; 0 for none.
+        quiet: Print the result alone.
+    """
+
+    data: str = "digits"
+    epochs: int = 10
+    batch_size: int = 48
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    scale_lr: str = "none"
+    warmup_epochs: float = 0
+    seed: int = 0
+    strategy: str = "auto"
+    compression: str = "none"
+    precision: str = "float32"
+    jit: str = "auto"
+    limit: int | None = None
+    output: str | None = None
+    resume: bool = False
+    profile: int = 0
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Options":
+        """Returns the shared options among parsed arguments."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(arguments, name) for name in names})
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, raised for the entry point to print."""
+
+    def error(self, message: str):
+        """Raises a ValueError with the message."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def parser(description: str, **defaults: object) -> Parser:
+    """Returns the parser of a training script.
+
+    Args:
+        description: What the script does, for ``--help``.
+        **defaults: Defaults of this script that differ from those of `Options`.
+    """
+    parser = Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--data", metavar="SPEC", help="data spec: digits")
+    add("--limit", type=positive_int, metavar="N", help="use the first N samples of the data")
+    add("--epochs", type=positive_int, metavar="N", help="epochs in all")
+    add("--batch-size", type=positive_int, metavar="N",
+        help="samples of a global batch, the sum over replicas")  # fmt: skip
+    add("--learning-rate", type=positive_float, metavar="RATE", help="peak, for one replica")
+    add("--schedule", choices=list(DECAYS), help="how the learning rate falls after the warm-up")
+    add("--scale-lr", choices=["none", "sqrt", "linear"],
+        help="how the learning rate grows with the number of replicas")  # fmt: skip
+    add("--warmup-epochs", type=not_negative_float, metavar="N", help="the learning rate rises")
+    add("--seed", type=not_negative_int, metavar="N", help="of weights, order and dropout")
+    add("--strategy", choices=STRATEGIES, help="how replicas share the work")
+    add("--compression", choices=["none", "fp16"], help="what gradients travel as (Horovod)")
+    add("--precision", choices=PRECISIONS, help="what layers compute in")
+    add("--jit", choices=["auto", "on", "off"], help="compile the step with XLA")
+    add("--output", metavar="DIR", help="run folder (default: a new one under runs/)")
+    add("--resume", action="store_true", help="go on with the run in --output")
+    add("--profile", type=positive_int, nargs="?", const=10, metavar="STEPS",
+        help="trace STEPS steps (10) into the run folder; TensorBoard reads it")  # fmt: skip
+    add("--quiet", action="store_true", help="print the result alone")
+    parser.set_defaults(**{**dataclasses.asdict(Options()), **defaults})
+    return parser
+
+
+def _number(kind: type, expected: str, good: Callable) -> Callable[[str], int | float]:
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not good(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return convert
+
+
+_FINITE = float("inf")
+positive_int = _number(int, "a whole number above 0", lambda n: n > 0)
+not_negative_int = _number(int, "a whole number from 0 up to 2³²", lambda n: 0 <= n < 2**32)
+positive_float = _number(float, "a number above 0", lambda x: 0 < x < _FINITE)
+not_negative_float = _number(float, "a number from 0 up", lambda x: 0 <= x < _FINITE)
+fraction = _number(float, "a number from 0 up to, not including, 1", lambda x: 0 <= x < 1)
