@@ -41,6 +41,22 @@ if __name__ == '__main__':
     run_commandline()
 """
 SOURCE = {
+    "CMakeLists.txt": r"""file(APPEND "${ROOT}/metadata.json" "\"dummy\": \"none\"\n}")
+""",
+    "horovod/tensorflow/mpi_ops.cc": """\
+    auto device = GetDeviceID(context);
+    auto tensor = context->input(0);
+    horovod::common::ReduceOp reduce_op = static_cast<horovod::common::ReduceOp>(reduce_op_);
+    Tensor* output;
+    OP_REQUIRES_OK_ASYNC(
+        context, context->allocate_output(0, tensor.shape(), &output), done);
+    // ReadyEvent makes sure input tensor is ready, and output is allocated.
+""",
+    "horovod/common/ops/gloo_operations.cc": """\
+    std::memcpy(buffer_data, first_entry.tensor->data(),
+                (size_t)first_entry.tensor->size());
+    fused_input_data = buffer_data;
+""",
     "horovod/tensorflow/CMakeLists.txt": """\
 list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/mpi_ops.cc")
 list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")
@@ -51,6 +67,16 @@ if (lowercase_HOROVOD_NCCL_LINK STREQUAL "shared")
 """,
     "horovod/runner/js_run.py": "from distutils.spawn import find_executable\n",
     "horovod/common/util.py": """\
+@_cache
+def mpi_built(verbose=False):
+    return None
+
+
+@_cache
+def gloo_built(verbose=False):
+    return None
+
+
 def _target_fn(verbose):
         if not verbose:
             sys.stdout = open(os.devnull, 'w')

@@ -30,6 +30,83 @@ MENDS = (
         '    set(NCCL_LIBNAME "nccl" "libnccl.so.2")\n',
     ),
     Mend(
+        "horovod/tensorflow/mpi_ops.cc",
+        "an all-reduce may write into its input where nobody else reads it: a copy and an "
+        "allocation less, a sixth of the step of a CNN with 23 MB of gradients on 2 cores",
+        """\
+    auto tensor = context->input(0);
+    horovod::common::ReduceOp reduce_op = static_cast<horovod::common::ReduceOp>(reduce_op_);
+    Tensor* output;
+    OP_REQUIRES_OK_ASYNC(
+        context, context->allocate_output(0, tensor.shape(), &output), done);
+    // ReadyEvent makes sure input tensor is ready, and output is allocated.
+""",
+        """\
+    const TensorShape shape = context->input(0).shape();
+    horovod::common::ReduceOp reduce_op = static_cast<horovod::common::ReduceOp>(reduce_op_);
+    Tensor* output;
+    OP_REQUIRES_OK_ASYNC(
+        context, context->forward_input_or_allocate_output({0}, 0, shape, &output), done);
+    auto tensor = context->input(0);
+    // ReadyEvent makes sure input tensor is ready, and output is allocated.
+""",
+    ),
+    Mend(
+        "horovod/common/ops/gloo_operations.cc",
+        "input and output may be the same memory, see mpi_ops.cc",
+        """\
+    std::memcpy(buffer_data, first_entry.tensor->data(),
+                (size_t)first_entry.tensor->size());
+    fused_input_data = buffer_data;
+""",
+        """\
+    if (buffer_data != first_entry.tensor->data()) {
+      std::memcpy(buffer_data, first_entry.tensor->data(),
+                  (size_t)first_entry.tensor->size());
+    }
+    fused_input_data = buffer_data;
+""",
+    ),
+    Mend(
+        "CMakeLists.txt",
+        "horovodrun can then read what was built, see util.py",
+        '"\\"dummy\\": \\"none\\"\\n}"',
+        '"\\"mpi\\": \\"${HAVE_MPI}\\",\\n\\"gloo\\": \\"${HAVE_GLOO}\\"\\n}"',
+    ),
+    Mend(
+        "horovod/common/util.py",
+        "horovodrun imported TensorFlow twice, for seconds, to learn what was built",
+        """\
+@_cache
+def mpi_built(verbose=False):
+""",
+        """\
+def _built(name):
+    with open(os.path.join(os.path.dirname(__file__), '..', 'metadata.json')) as file:
+        return json.load(file)[name] == 'TRUE'
+
+
+@_cache
+def mpi_built(verbose=False):
+    return _built('mpi')
+
+""",
+    ),
+    Mend(
+        "horovod/common/util.py",
+        "see mpi_built",
+        """\
+@_cache
+def gloo_built(verbose=False):
+""",
+        """\
+@_cache
+def gloo_built(verbose=False):
+    return _built('gloo')
+
+""",
+    ),
+    Mend(
         "horovod/runner/js_run.py",
         "Python 3.12 has no distutils",
         "from distutils.spawn import find_executable\n",

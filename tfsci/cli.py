@@ -1,0 +1,50 @@
+"""The `tfsci` command."""
+
+import sys
+from collections.abc import Sequence
+
+from tfsci import __version__, command
+
+_COMMANDS = {
+    "doctor": "say whether this machine can train, and what is missing",
+    "install-horovod": "build Horovod for this environment's TensorFlow and install it",
+}
+
+_HELP = f"""\
+usage: tfsci [--version] COMMAND …
+
+Deep learning for science, from a laptop to a supercomputer.
+
+commands (tfsci COMMAND --help tells more):
+{"".join(f"  {name:17}{text}{chr(10)}" for name, text in _COMMANDS.items())}
+to train: python scripts/train_cnn.py --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command of `tfsci`; ends the process with its exit code.
+
+    Args:
+        argv: Arguments; the command line's by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command.run(lambda: _dispatch(arguments))
+
+
+def _dispatch(arguments: list[str]) -> None:
+    match arguments:
+        case [] | ["-h" | "--help"]:
+            print(_HELP, end="")
+        case ["--version"]:
+            print(f"tfsci {__version__}")
+        case ["doctor", *rest]:
+            from tfsci import doctor
+
+            sys.exit(doctor.main(rest))
+        case ["install-horovod", *rest]:
+            from tfsci.distributed import install
+
+            sys.exit(install.main(rest))
+        case [name, *_]:
+            known = ", ".join(_COMMANDS)
+            raise ValueError(f"unknown command {name!r}; expected one of {known} (see tfsci --help)")
