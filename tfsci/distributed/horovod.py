@@ -9,8 +9,9 @@ import types
 
 import numpy as np
 
+from tfsci.distributed.cores import bind, cores_of_rank
 from tfsci.distributed.launch import Launch
-from tfsci.distributed.strategy import Strategy, threads_for_rank
+from tfsci.distributed.strategy import Strategy
 
 COMPRESSIONS = ("none", "fp16")
 
@@ -40,6 +41,8 @@ class Horovod(Strategy):
             raise ValueError(
                 f"--compression {compression}: expected one of {', '.join(COMPRESSIONS)}"
             )
+        cores = cores_of_rank(launch)
+        bind(cores)
         self._hvd = hvd = _import_horovod()
         hvd.init()
         self.rank, self.world_size = hvd.rank(), hvd.size()
@@ -50,7 +53,7 @@ class Horovod(Strategy):
                 f"with 'horovodrun -np {launch.world_size} …' (see 'tfsci doctor')"
             )
         self._compression = getattr(hvd.Compression, compression)
-        self._threads = threads_for_rank(launch)
+        self._threads = len(cores)
         _set_devices(launch, self._threads)
 
     def describe(self) -> str:
@@ -59,14 +62,31 @@ class Horovod(Strategy):
         threads = f"{self._threads} thread{'s' * (self._threads > 1)} each"
         return f"{self.world_size} ranks (Horovod, {transport}), {threads}"
 
-    def average(self, gradient, name: str | None = None):
-        """Returns a gradient (a tensor or `tf.IndexedSlices`) averaged over the ranks."""
-        return self._hvd.allreduce(
-            gradient, name=name, op=self._hvd.Average, compression=self._compression
-        )
+    def average(self, gradient, name: str):
+        """Returns a gradient averaged over the ranks, by whichever exchange moves less.
+
+        Mostly an all-reduce. The gradient of a dense kernel, though, is a product XᵀE of the
+        layer's inputs X (B, in) and errors E (B, out): for a wide layer and a small batch it is
+        less to gather X and E from all ranks and to multiply them there than to add up products
+        of shape (in, out). The sum is the same (sufficient factor broadcasting, Xie et al. 2016,
+        arXiv 1511.08486).
+
+        Args:
+            gradient: A tensor, or `tf.IndexedSlices` (of an embedding), which is gathered.
+            name: The same on every rank for the same gradient, and no other's.
+        """
+        hvd = self._hvd
+        factors = dense_factors(gradient) if self._compression is hvd.Compression.none else None
+        if factors and gathering_moves_less(*(f.shape for f in factors), self.world_size):
+            import tensorflow as tf
+
+            x = hvd.allgather(factors[0], name=f"{name}/inputs")  # (n·B, in)
+            e = hvd.allgather(factors[1] / self.world_size, name=f"{name}/errors")  # (n·B, out)
+            return tf.matmul(x, e, transpose_a=True)
+        return hvd.allreduce(gradient, name=name, op=hvd.Average, compression=self._compression)
 
     def average_gradients(self, model) -> None:
-        """Averages in the optimizer, one all-reduce a gradient as back-propagation yields it.
+        """Averages in the optimizer, each gradient as soon as back-propagation yields it.
 
         Horovod fuses those that are ready together and works while the rest is computed. The
         optimizer sees the gradient of the global batch before it does anything with it, so
@@ -114,6 +134,34 @@ class Horovod(Strategy):
         """Returns the sum over the ranks of a float64 vector."""
         values = np.asarray(values, "float64")
         return self._hvd.allreduce(values, op=self._hvd.Sum, name="sum").numpy()
+
+
+def dense_factors(gradient):
+    """Returns X (B, in) and E (B, out) of a gradient that a graph computes as XᵀE, else None."""
+    operation = getattr(gradient, "op", None)  # none in eager execution
+    if getattr(operation, "type", None) != "MatMul":
+        return None
+    if not operation.get_attr("transpose_a") or operation.get_attr("transpose_b"):
+        return None
+    return tuple(operation.inputs)
+
+
+def gathering_moves_less(x_shape, e_shape, world_size: int) -> bool:
+    """Returns whether gathering the factors of a dense gradient beats adding up the gradients.
+
+    A rank receives (n − 1)·B·(in + out) numbers instead of 2·(n − 1)/n·in·out, and multiplies n·B
+    rows instead of B. Gathering is taken where it moves a quarter or less and the global batch
+    has 256 rows at most, so that the products stay cheap beside what is not sent.
+
+    Args:
+        x_shape: Shape (B, in) of the inputs.
+        e_shape: Shape (B, out) of the errors.
+        world_size: Number of ranks, n.
+    """
+    (rows, inputs), outputs = x_shape, e_shape[1]
+    if rows is None or rows * world_size > 256:
+        return False
+    return 2 * world_size * rows * (inputs + outputs) <= inputs * outputs
 
 
 def _import_horovod():

@@ -1,6 +1,5 @@
 """How replicas share one training: the protocol, and its case of one process."""
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -97,24 +96,3 @@ def choose(name: str = "auto", launch: Launch | None = None, **options) -> Strat
 
         return Horovod(launch, **options)
     return Strategy()
-
-
-def threads_for_rank(
-    launch: Launch, usable_cores: int | None = None, node_cores: int | None = None
-) -> int:
-    """Returns how many threads this rank may compute with, so that ranks share the cores.
-
-    A launcher either binds each rank to cores of its own or lets all use the same ones. Where
-    the ranks of a node could all have as many cores as this one sees, it has bound them.
-
-    Args:
-        launch: This process's place in the job.
-        usable_cores: Cores this process may run on; the process's affinity by default.
-        node_cores: Cores of this node that the job may use; what Slurm says, or all, by default.
-    """
-    usable_cores = usable_cores or len(os.sched_getaffinity(0))
-    node_cores = node_cores or int(os.environ.get("SLURM_CPUS_ON_NODE") or os.cpu_count())
-    binds = launch.launcher != "horovodrun"  # whose ranks, started by a shell, are never bound
-    if binds and usable_cores * launch.local_size <= node_cores:
-        return usable_cores
-    return max(1, usable_cores // launch.local_size)
