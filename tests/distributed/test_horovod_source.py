@@ -52,6 +52,10 @@ SOURCE = {
         context, context->allocate_output(0, tensor.shape(), &output), done);
     // ReadyEvent makes sure input tensor is ready, and output is allocated.
 """,
+    "horovod/common/operations.cc": """\
+    LOG(ERROR, horovod_global.global_controller->GetRank())
+        << "Horovod background loop uncaught exception: " << ex.what();
+""",
     "horovod/common/ops/gloo_operations.cc": """\
     std::memcpy(buffer_data, first_entry.tensor->data(),
                 (size_t)first_entry.tensor->size());

@@ -119,12 +119,22 @@ class Horovod(Strategy):
         """Gives every rank the chief's variables, then a seed of its own."""
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = [*model.variables, *model.optimizer.variables]
-        self._hvd.broadcast_variables([v.value for v in variables], root_rank=0)
+        self._broadcast_variables([*model.variables, *model.optimizer.variables])
         for variable in model.non_trainable_variables:
             if variable.path.endswith("seed_generator_state"):
                 seed, *rest = variable.numpy().astype(np.uint64)
                 variable.assign(np.uint32([(seed + self.rank * _SEED_STRIDE) % 2**32, *rest]))
+
+    def _broadcast_variables(self, variables) -> None:
+        # As hvd.broadcast_variables does, which warns of retracing when a second model trains.
+        import tensorflow as tf
+
+        @tf.function
+        def broadcast_all():
+            for i, variable in enumerate(variables):
+                variable.assign(self._hvd.broadcast(variable.value, 0, name=f"variable/{i}"))
+
+        broadcast_all.get_concrete_function()()
 
     def broadcast_value(self, value: object) -> object:
         """Returns the chief's value on every rank; each rank waits for it."""

@@ -68,6 +68,18 @@ MENDS = (
 """,
     ),
     Mend(
+        "horovod/common/operations.cc",
+        "that another rank has gone is no error of this one; its last words must stay the last",
+        """\
+    LOG(ERROR, horovod_global.global_controller->GetRank())
+        << "Horovod background loop uncaught exception: " << ex.what();
+""",
+        """\
+    LOG(INFO, horovod_global.global_controller->GetRank())
+        << "Horovod background loop uncaught exception: " << ex.what();
+""",
+    ),
+    Mend(
         "CMakeLists.txt",
         "horovodrun can then read what was built, see util.py",
         '"\\"dummy\\": \\"none\\"\\n}"',

@@ -1,0 +1,200 @@
+"""What a training step costs beside what it must; every figure a ratio within one run.
+
+    python benchmarks/step.py              all, about 4 minutes on 2 cores
+    python benchmarks/step.py fit stall    some of: fit stall ranks start
+
+fit    `tfsci.training.fit` against the bare compiled step, Oak Ridge's CNN, batch 32
+stall  the same against stock Keras `fit` on the same tf.data pipeline
+ranks  two Horovod ranks of one core each against one process with two, same global batch
+start  seconds that `import tfsci` and --help take
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+BATCH, SHAPE, CLASSES = 32, (128, 128, 3), 231
+
+
+def oak_ridge():
+    """Oak Ridge's two-layer CNN without dropout, compiled as a training compiles it."""
+    import keras
+
+    from tfsci.models import build
+
+    keras.utils.set_random_seed(0)
+    model = build("cnn", variant="oak-ridge", input_shape=SHAPE, num_classes=CLASSES, dropout=0.0)
+    model.compile(
+        keras.optimizers.SGD(0.001, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,
+    )
+    return model
+
+
+def images(batches: int):
+    """Random images and labels for so many batches."""
+    import numpy as np
+
+    from tfsci.data.source import Split
+
+    generator = np.random.default_rng(0)
+    x = generator.random((batches * BATCH, *SHAPE), dtype="float32")
+    return Split(x, generator.integers(0, CLASSES, len(x), dtype="int32"))
+
+
+def bench_fit() -> None:
+    """Steps/s of `fit`, input pipeline and progress lines included, over the bare step's."""
+    from tfsci import startup
+
+    tf = startup.import_tensorflow()
+    from tfsci.data import pipeline
+    from tfsci.training import callbacks, fit
+
+    model, steps = oak_ridge(), 30
+    train = pipeline.training(images(steps), BATCH)
+    batch = next(iter(train.dataset))
+    progress = callbacks.Progress(1, steps, BATCH)
+    progress.on_epoch_end = lambda epoch, logs: None
+    fit(model, train, 1, callbacks=[progress])
+    bare = tf.function(model.train_step)
+    bare(batch)
+
+    def seconds_bare() -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            logs = bare(batch)
+        float(logs["loss"])
+        return time.perf_counter() - start
+
+    def seconds_fit() -> float:
+        (row,) = fit(model, train, 1, callbacks=[progress])
+        return steps * BATCH / row["examples_per_second"]
+
+    pairs = [(seconds_bare(), seconds_fit()) for _ in range(7)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    rate = steps * BATCH / min(a for a, _ in pairs)
+    say("fit / bare compiled step", ratio, "≥ 0.97", f"bare {rate:.0f} images/s")
+
+
+def bench_stall() -> None:
+    """Time of stock Keras' epochs over ours, for epochs of 1.4 and 5.5 s of steps."""
+    from tfsci import startup
+
+    tf = startup.import_tensorflow()
+    from tfsci.data import pipeline
+    from tfsci.training import fit
+
+    model, split = oak_ridge(), images(4)
+
+    def pipeline_of(batches: int):  # as Keras' own guides write it
+        samples = tf.data.Dataset.from_tensor_slices(tuple(split)).repeat(batches // 4 + 1)
+        images = samples.batch(BATCH).map(lambda x, y: (x, y), num_parallel_calls=tf.data.AUTOTUNE)
+        return images.prefetch(tf.data.AUTOTUNE).take(batches)
+
+    def ours(steps: int, epochs: int) -> list[dict[str, float]]:
+        dataset = pipeline_of(steps).repeat()
+        return fit(model, pipeline.Batches(dataset, steps, BATCH, steps * BATCH), epochs)
+
+    ours(5, 1)
+    (row,) = ours(20, 1)
+    for seconds in (1.4, 5.5):
+        steps = round(seconds * row["examples_per_second"] / BATCH)
+        start = time.perf_counter()
+        ours(steps, 3)
+        middle = time.perf_counter()
+        model.fit(pipeline_of(steps), epochs=3, verbose=0, shuffle=False)
+        end = time.perf_counter()
+        note = f"3 epochs: {end - middle:.2f} s against {middle - start:.2f} s"
+        say(
+            f"stock fit / ours, epochs of {seconds} s",
+            (end - middle) / (middle - start),
+            "≥ 1.7",
+            note,
+        )
+
+
+def bench_ranks() -> None:
+    """Images/s of two ranks over those of one process; and of ranks that exchange nothing."""
+    kinds = {"one": [], "exchange": [], "nothing": []}
+    for _ in range(3):
+        for kind, rates in kinds.items():
+            launcher = [] if kind == "one" else [BIN / "horovodrun", "-np", "2"]
+            command = [*launcher, sys.executable, __file__, "--rank", kind]
+            run = subprocess.run(command, capture_output=True, text=True, check=True)
+            rates.append(float(run.stdout.rpartition(":")[2]))
+    one, exchange, nothing = (statistics.median(rates) for rates in kinds.values())
+    note = f"{one:.0f} images/s alone, {exchange:.0f} on two"
+    say("two ranks / one process", exchange / one, "≥ 0.85", note)
+    note = "what duplicated optimizer updates and memory traffic leave"
+    say("  ranks that exchange nothing / one process", nothing / one, "", note)
+    note = "the exchange, and waiting for the slower rank"
+    say("  two ranks / ranks that exchange nothing", exchange / nothing, "", note)
+
+
+def rank(kind: str) -> None:
+    """Trains in this rank of `bench_ranks`; the chief prints images/s."""
+    from tfsci import startup
+
+    startup.import_tensorflow()
+    from tfsci.data import pipeline
+    from tfsci.distributed.strategy import choose
+    from tfsci.training import fit
+
+    strategy = choose()
+    if kind == "nothing":
+        strategy.average = lambda gradient, name: gradient
+    train = pipeline.training(images(10), BATCH, 0, strategy.rank, strategy.num_shards)
+    rows = fit(oak_ridge(), train, 6, strategy=strategy)
+    if strategy.is_chief:
+        print(f":{max(row['examples_per_second'] for row in rows[1:])}")
+
+
+def bench_start() -> None:
+    """Seconds to import the package and to print help, and whether TensorFlow was loaded."""
+    check = "; import sys; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    for what, command in {
+        "import tfsci": ["-c", "import tfsci" + check],
+        "tfsci --help": ["-m", "tfsci", "--help"],
+        "train_cnn.py --help": [ROOT / "scripts" / "train_cnn.py", "--help"],
+    }.items():
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            run = subprocess.run([sys.executable, *command], capture_output=True, cwd=ROOT)
+            times.append(time.perf_counter() - start)
+            if run.returncode:
+                sys.exit(f"{what}: failed, or loaded TensorFlow")
+        say(what, statistics.median(times), "< 0.3 s", "")
+
+
+def say(what: str, value: float, wanted: str, note: str) -> None:
+    """Prints a line of the table."""
+    print(f"{what:44}{value:6.2f}  {wanted:9}{note}", flush=True)
+
+
+def main() -> None:
+    """Runs the benchmarks that the command line names, each in a process of its own."""
+    benches = {"fit": bench_fit, "stall": bench_stall, "ranks": bench_ranks, "start": bench_start}
+    match sys.argv[1:]:
+        case ["--rank", kind]:
+            rank(kind)
+        case ["--one", name]:
+            benches[name]()
+        case names if set(names) <= set(benches):
+            for name in names or benches:
+                subprocess.run([sys.executable, __file__, "--one", name], check=True)
+        case _:
+            print(__doc__)
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONPATH", str(ROOT))
+    main()

@@ -1,0 +1,35 @@
+"""TensorFlow is imported once, quietly, before any test module asks for it."""
+
+import os
+import subprocess
+import sys
+
+import hypothesis
+import pytest
+
+from tfsci.startup import import_tensorflow
+
+tf = import_tensorflow()
+tf.config.threading.set_intra_op_parallelism_threads(1)  # every array here is tiny
+
+# The first example of a property traces TensorFlow functions, which no deadline allows for.
+hypothesis.settings.register_profile("tfsci", deadline=None, max_examples=20)
+hypothesis.settings.load_profile("tfsci")
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Runs code in a fresh Python whose environment holds nothing that this one has set."""
+    ours = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND")
+
+    def run(code, *arguments, **environ):
+        inherited = {name: value for name, value in os.environ.items() if name not in ours}
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**inherited, **environ},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

@@ -1,0 +1,149 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfsci import models
+from tfsci.models import cnn
+
+
+def randomized(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Gives every weight, biases too, a random number."""
+    generator = np.random.default_rng(seed)
+    model.set_weights([generator.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    return model
+
+
+def images(model: keras.Model, batch: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).random((batch, *model.input_shape[1:]), "float32")
+
+
+class TestParameters:
+    def test_oak_ridge_has_those_of_the_course(self):
+        model = models.build(
+            "cnn", variant="oak-ridge", input_shape=(128, 128, 3), num_classes=231
+        )
+        assert model.count_params() == 5_680_239
+        assert {layer.name: layer.count_params() for layer in model.layers if layer.weights} == {
+            "conv_1": (3 * 3 * 3 + 1) * 12,
+            "conv_2": (3 * 3 * 12 + 1) * 24,
+            "logits": (32 * 32 * 24 + 1) * 231,
+        }
+        assert model.get_layer("dropout").rate == 0.2
+
+    def test_small_on_the_digits(self):
+        model = models.build("cnn", input_shape=(8, 8, 1), num_classes=10)
+        assert {layer.name: layer.count_params() for layer in model.layers if layer.weights} == {
+            "conv_1": (3 * 3 * 1 + 1) * 32,
+            "conv_2": (3 * 3 * 32 + 1) * 64,
+            "dense_1": (2 * 2 * 64 + 1) * 128,
+            "logits": (128 + 1) * 10,
+        }
+        assert model.get_layer("dropout").rate == 0.25
+
+    @pytest.mark.parametrize("variant", cnn.VARIANTS)
+    def test_dropout_is_the_callers_or_none(self, variant):
+        def build(dropout):
+            return models.build(
+                "cnn", variant=variant, input_shape=(8, 8, 1), num_classes=2, dropout=dropout
+            )
+
+        assert build(0.5).get_layer("dropout").rate == 0.5
+        assert "dropout" not in [layer.name for layer in build(0.0).layers]
+
+
+def convolve(x, kernel, bias):
+    """3×3 convolution of (B, H, W, C) by (3, 3, C, K) with zeros around, in plain loops."""
+    height, width = x.shape[1:3]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = np.zeros((*x.shape[:3], kernel.shape[-1])) + bias
+    for i in range(height):
+        for j in range(width):
+            y[:, i, j] += np.einsum("bhwc,hwck->bk", padded[:, i : i + 3, j : j + 3], kernel)
+    return y
+
+
+def pool(x):
+    """2×2 maximum; an odd last row or column is dropped."""
+    height, width = x.shape[1] // 2, x.shape[2] // 2
+    blocks = x[:, : 2 * height, : 2 * width].reshape(len(x), height, 2, width, 2, -1)
+    return blocks.max(axis=(2, 4))
+
+
+class TestForward:
+    @pytest.mark.parametrize("input_shape", [(8, 8, 3), (9, 6, 2), (4, 4, 1)])
+    def test_oak_ridge_equals_numpy(self, input_shape):
+        model = randomized(
+            models.build("cnn", variant="oak-ridge", input_shape=input_shape, num_classes=5)
+        )
+        kernel_1, bias_1, kernel_2, bias_2, kernel, bias = model.get_weights()
+        x = images(model)
+        hidden = pool(np.maximum(convolve(x.astype("float64"), kernel_1, bias_1), 0))
+        hidden = pool(np.maximum(convolve(hidden, kernel_2, bias_2), 0))
+        expected = hidden.reshape(len(x), -1) @ kernel + bias
+        assert np.ptp(expected) > 1
+        np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("variant", cnn.VARIANTS)
+    def test_logits_are_float32_in_mixed_precision_too(self, variant):
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            model = models.build("cnn", variant=variant, input_shape=(8, 8, 1), num_classes=3)
+        finally:
+            keras.config.set_dtype_policy(before)
+        assert model.get_layer("conv_1").compute_dtype == "bfloat16"
+        logits = model(images(model))
+        assert (logits.shape, logits.dtype.name) == ((3, 3), "float32")
+        assert {w.dtype for w in model.weights} - {"uint32"} == {"float32"}
+
+
+@pytest.mark.parametrize("variant", cnn.VARIANTS)
+class TestCopies:
+    @pytest.fixture
+    def model(self, variant):
+        return randomized(
+            models.build("cnn", variant=variant, input_shape=(8, 8, 1), num_classes=3)
+        )
+
+    def test_saved_and_loaded(self, model, tmp_path):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert json.dumps(loaded.get_config()) == json.dumps(model.get_config())  # lists, tuples
+        np.testing.assert_array_equal(loaded(images(model)), model(images(model)))
+
+    def test_made_from_the_config(self, model):
+        copy = keras.Model.from_config(model.get_config())
+        assert copy.get_config() == model.get_config()
+        assert [w.shape for w in copy.weights] == [w.shape for w in model.weights]
+        copy.set_weights(model.get_weights())
+        np.testing.assert_array_equal(copy(images(model)), model(images(model)))
+
+
+GOOD = {"name": "cnn", "input_shape": (8, 8, 1), "num_classes": 10}
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        ({"name": "cnm"}, "unknown model 'cnm'; expected one of cnn"),
+        ({"variant": "big"}, "unknown variant 'big' of cnn; expected small or oak-ridge"),
+        (
+            {"input_shape": (3, 8, 1)},
+            "input_shape (3, 8, 1): too small to halve 2 times; expected at least 4×4 pixels",
+        ),
+        (
+            {"input_shape": (8, 8)},
+            "input_shape (8, 8): cnn takes images, expected (height, width, channels)",
+        ),
+        ({"num_classes": 1}, "num_classes 1: expected at least 2"),
+        ({"dropout": 1.0}, "dropout 1.0: expected 0 ≤ dropout < 1"),
+        ({"dropout": -0.1}, "dropout -0.1: expected 0 ≤ dropout < 1"),
+        ({"dropout": float("nan")}, "dropout nan: expected 0 ≤ dropout < 1"),
+    ],
+)
+def test_what_does_not_fit_is_named(bad, text):
+    with pytest.raises(ValueError) as error:
+        models.build(**{**GOOD, **bad})
+    assert str(error.value) == text

@@ -1,0 +1,163 @@
+"""The training script as a user runs it, on one process and on real Horovod ranks."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_cnn.py"
+BIN = Path(sys.executable).parent
+
+
+def train(ranks: int, *options: object, code: int = 0, env: dict | None = None):
+    """Runs the script on so many Horovod ranks; on 0, without a launcher."""
+    launcher = [BIN / "horovodrun", "-np", str(ranks)] if ranks else []
+    result = subprocess.run(
+        [*launcher, sys.executable, SCRIPT, *map(str, options)],
+        capture_output=True, text=True, timeout=300, env=os.environ | (env or {}),
+    )  # fmt: skip
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+def history(folder: Path) -> np.ndarray:
+    """Losses and accuracies, a row an epoch."""
+    with (folder / "history.csv").open() as file:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        return np.array([[float(row[name]) for name in names] for row in csv.DictReader(file)])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    result = train(0, "--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)
+    return folder, result
+
+
+class TestOneProcess:
+    def test_leaves_a_run_folder(self, alone):
+        folder, _ = alone
+        files = {path.name for path in folder.iterdir()}
+        assert files == {
+            "config.json", "history.csv", "metrics.json", "model.keras", "checkpoints", "curves.png",
+        }  # fmt: skip
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert metrics["steps"] == 3 * (1258 // 48)
+        assert metrics["parameters"] == 320 + 18_496 + 32_896 + 1_290
+        assert (metrics["world_size"], metrics["strategy"]) == (1, "single")
+        assert metrics["known_answer"] is None
+        config = json.loads((folder / "config.json").read_text())
+        assert config["options"]["model"] == {"name": "cnn", "variant": "small", "dropout": 0.0}
+        assert config["versions"]["keras"].startswith("3.")
+
+    def test_every_line_of_its_output_is_ours(self, alone):
+        folder, result = alone
+        first, *epochs, last = result.stdout.splitlines()
+        assert first.startswith("digits, 1258/360/179 samples to train/validate/test · cnn_small")
+        assert [line[:10] for line in epochs] == ["epoch 1/3 ", "epoch 2/3 ", "epoch 3/3 "]
+        assert last.startswith("test accuracy 0.9") and last.endswith(f"run folder {folder}")
+        assert result.stderr == ""
+
+    def test_its_model_predicts_what_it_says(self, alone):
+        code = """if True:
+            import json, sys, keras, numpy
+            from tfsci.data import catalog
+            model, test = keras.models.load_model(sys.argv[1] + "/model.keras"), catalog.load().test
+            right = numpy.mean(model.predict(test.x, verbose=0).argmax(1) == test.y)
+            metrics = json.load(open(sys.argv[1] + "/metrics.json"))
+            assert abs(metrics["test_accuracy"] - right) < 1e-6, (metrics, right)
+        """
+        subprocess.run([sys.executable, "-c", code, alone[0]], check=True, capture_output=True)
+
+    def test_the_same_settings_give_the_same_bits(self, alone, tmp_path):
+        options = ("--dropout", 0, "--seed", 0, "--epochs", 3)
+        train(0, *options, "--quiet", "--output", tmp_path / "run")
+        np.testing.assert_array_equal(history(tmp_path / "run"), history(alone[0]))
+
+    def test_a_run_cut_short_goes_on_to_the_same_end(self, alone, tmp_path):
+        cut = tmp_path / "run"
+        script = f"""if True:
+            import sys
+            sys.argv = ["train_cnn.py", "--dropout", "0", "--epochs", "3", "--output", {str(cut)!r},
+                        *sys.argv[1:]]
+            sys.path.insert(0, {str(SCRIPT.parent)!r})
+            from tfsci.training.run_folder import RunFolder
+            write, rows = RunFolder.write_history, []
+            def cut_short(self, rows):
+                if len(rows) == 3: raise KeyboardInterrupt
+                write(self, rows)
+            RunFolder.write_history = cut_short
+            import train_cnn
+            from tfsci import command
+            command.run(train_cnn.main)
+        """
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert result.returncode == 130
+        assert result.stderr.splitlines()[-1].endswith("interrupted")
+        options = ("--dropout", 0, "--epochs", 3, "--output", cut)
+        refused = train(0, *options, code=2)
+        assert "--resume" in refused.stderr
+        resumed = train(2, *options, "--resume")
+        assert "goes on from step 52" in resumed.stdout
+        np.testing.assert_allclose(history(cut), history(alone[0]), atol=1e-5)
+        assert json.loads((cut / "metrics.json").read_text())["resumed_from_step"] == 52
+
+
+@pytest.mark.horovod
+class TestRanks:
+    @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 6])
+    def test_one_curve(self, ranks, alone, tmp_path):
+        folder = tmp_path / "run"
+        result = train(ranks, "--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)
+        np.testing.assert_allclose(history(folder), history(alone[0]), rtol=0, atol=1e-5)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert metrics["world_size"] == ranks
+        assert result.stderr == ""
+        assert all(line.startswith("[0]<stdout>:") for line in result.stdout.splitlines())
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--data", "nothing"], "--data nothing: unknown data set; expected one of digits"),
+            (["--batch-size", "47"], "use 46 or 48"),
+            (["--batch-size", "0"], "argument --batch-size: expected a whole number above 0"),
+            (["--epochs", "-1"], "argument --epochs: expected a whole number above 0, got '-1'"),
+            (["--strategy", "single"], "--strategy single: horovodrun started 2 processes"),
+            (["--learning-rate", "1e9"], "lower --learning-rate"),
+            (["--jit", "on"], "use --jit auto"),
+        ],
+    )
+    def test_bad_input_is_one_line_of_one_rank(self, options, words, tmp_path):
+        folder = tmp_path / "run"
+        result = train(2, *options, "--output", folder, code=2)
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("[0]<stderr>:train_cnn.py: error: ") and words in line
+        assert not (folder / "model.keras").exists() and not (folder / "metrics.json").exists()
+        assert not list(tmp_path.rglob(".*"))  # nothing half-written
+
+    def test_an_output_that_can_not_be_is_refused_by_the_chief(self, tmp_path):
+        (tmp_path / "file").touch()
+        result = train(2, "--output", tmp_path / "file", code=2)
+        (line,) = result.stderr.splitlines()
+        assert line.endswith("is a file; name a folder")
+
+    def test_a_run_with_other_settings_is_kept(self, alone, tmp_path):
+        before = (alone[0] / "history.csv").read_bytes()
+        result = train(2, "--epochs", 4, "--dropout", 0, "--output", alone[0], code=2)
+        (line,) = result.stderr.splitlines()
+        assert "other settings (epochs was 3, is 4)" in line
+        assert (alone[0] / "history.csv").read_bytes() == before
+
+    def test_without_horovod_the_next_step_is_named(self, tmp_path):
+        (tmp_path / "horovod.py").write_text("raise ModuleNotFoundError(name='horovod')")
+        environ = {"PYTHONPATH": str(tmp_path)}
+        launched = {"HOROVOD_RANK": "0", "HOROVOD_SIZE": "2"}
+        result = train(0, "--output", tmp_path / "run", code=2, env=environ | launched)
+        (line,) = result.stderr.splitlines()
+        assert "Horovod is not installed" in line and "tfsci install-horovod" in line
