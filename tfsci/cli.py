@@ -46,7 +46,5 @@ def _dispatch(arguments: list[str]) -> None:
 
             sys.exit(install.main(rest))
         case [name, *_]:
-            known = ", ".join(_COMMANDS)
-            raise ValueError(
-                f"unknown command {name!r}; expected one of {known} (see tfsci --help)"
-            )
+            known = " or ".join(_COMMANDS)
+            raise ValueError(f"unknown command {name!r}; expected {known} (see tfsci --help)")

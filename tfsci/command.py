@@ -62,7 +62,7 @@ def train(options: Options, model: str, **model_options: object) -> None:
 
 
 def _fail(error: BaseException) -> None:
-    name = os.path.basename(sys.argv[0]) or "tfsci"
+    name = os.path.basename(sys.argv[0]).replace("__main__.py", "tfsci")
     rank, world_size = _place()
     if world_size > 1 and (rank > 0 or _is_echo(error)):
         time.sleep(_SECONDS_FOR_CHIEF)

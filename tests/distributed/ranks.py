@@ -169,7 +169,6 @@ def fail(how: str, strategy) -> None:
     split = data("sgd")
     model = network("sgd", 12)
     model.compile(optimizer("sgd"), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.jit_compile = False
     batches = pipeline.training(split, BATCH, 0, strategy.rank, strategy.num_shards)
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=planted)
     fit(model, batches, 50, strategy=strategy, callbacks=[callback])

@@ -60,7 +60,8 @@ class Horovod(Strategy):
         """Returns the number of ranks, the transport and the threads of each."""
         transport = "NCCL" if self._hvd.nccl_built() else _cpu_transport(self._hvd)
         threads = f"{self._threads} thread{'s' * (self._threads > 1)} each"
-        return f"{self.world_size} ranks (Horovod, {transport}), {threads}"
+        ranks = f"{self.world_size} rank{'s' * (self.world_size > 1)}"
+        return f"{ranks} (Horovod, {transport}), {threads}"
 
     def average(self, gradient, name: str):
         """Returns a gradient averaged over the ranks, by whichever exchange moves less.
@@ -95,7 +96,10 @@ class Horovod(Strategy):
         averaged, where Keras clips it: one exchange an update. Only methods of this one object
         change, so that a saved model names a plain Keras optimizer.
         """
+        model.jit_compile = self.compiles
         optimizer = model.optimizer
+        if {"apply", "_clip_gradients"} & set(vars(optimizer)):
+            return  # done for an earlier training
         names = [variable.path for variable in model.trainable_variables]
 
         def average_all(gradients):

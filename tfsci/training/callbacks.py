@@ -30,21 +30,21 @@ class EpochResults(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = self._end = time.perf_counter()
-        self._batches = 0
+        self._untimed = self._batches = 0
 
     def on_train_batch_end(self, batch, logs=None):
         # The first step of a process traces the model: the clock starts after it.
         self._end = time.perf_counter()
-        self._batches += 1
-        if self._batches == 1 < self._train.steps:
-            self._start = self._end
+        if self._batches == 0 and batch + 1 < self._train.steps:
+            self._start, self._untimed = self._end, batch + 1
+        self._batches = batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
         names = list(logs)
         *sums, processes = self._strategy.sum([*logs.values(), 1.0])
         logs.update({name: total / processes for name, total in zip(names, sums, strict=True)})
-        timed = max(1, self._batches - 1)
-        rate = timed * self._train.batch_size / max(self._end - self._start, 1e-9)
+        timed = (self._batches - self._untimed) * self._train.batch_size
+        rate = timed / max(self._end - self._start, 1e-9)
         if self._validation is not None:
             results = evaluate(self.model, self._validation, self._strategy)
             logs.update({f"val_{name}": value for name, value in results.items()})

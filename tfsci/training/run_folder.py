@@ -44,6 +44,7 @@ class RunFolder:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--output {path}: is a file; name a folder")
+        self._check_settings(settings, resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
@@ -52,7 +53,6 @@ class RunFolder:
             raise type(error)(
                 f"--output {path}: can't write there ({error.strerror}); name another folder"
             ) from error
-        self._check_settings(settings, resume)
         if not resume:
             self._clear()
         self.write_json("config.json", settings)
@@ -99,19 +99,16 @@ class RunFolder:
         return replacing(self.path / name)
 
     def _check_settings(self, settings: Mapping[str, object], resume: bool) -> None:
-        try:
-            text = (self.path / "config.json").read_text(encoding="utf-8")
-            old = json.loads(text)["options"]
-        except FileNotFoundError:
-            old = None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"--output {self.path}: its config.json is not one of ours; name another folder"
-            ) from error
-        if old is None:
+        if not (self.path / "history.csv").exists():  # no epoch was finished: nothing to keep
             if resume:
                 raise ValueError(f"--resume: {self.path} holds no run; leave --resume out")
             return
+        try:
+            old = self.read_json("config.json")["options"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"--output {self.path}: its config.json is not one of ours; name another folder"
+            ) from error
         new = json.loads(json.dumps(settings))["options"]
         for key in sorted((set(new) | set(old)) - _FREE):
             if new.get(key) != old.get(key):
@@ -119,8 +116,7 @@ class RunFolder:
                     f"--output {self.path}: holds a run with other settings ({key} was "
                     f"{old.get(key)!r}, is {new.get(key)!r}); name another folder or delete it"
                 )
-        unfinished = self.checkpoints.is_dir() and not (self.path / "metrics.json").exists()
-        if unfinished and not resume:
+        if not (self.path / "metrics.json").exists() and not resume:
             raise ValueError(
                 f"--output {self.path}: holds a run that was cut short; go on with --resume, name "
                 "another folder, or delete it"

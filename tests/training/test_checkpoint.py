@@ -1,0 +1,170 @@
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfsci.training import checkpoint
+
+
+def built(units: int = 3, optimizer: str = "adam", dropout: float = 0.5) -> keras.Model:
+    layers = [keras.layers.Dropout(dropout), keras.layers.Dense(units)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.compile(optimizer, keras.losses.MeanSquaredError())
+    return model
+
+
+def trained(steps: int = 3) -> keras.Model:
+    """A model whose weights, seed and optimizer have moved."""
+    model = built()
+    for _ in range(steps):
+        model.train_on_batch(np.ones((4, 2)), np.ones((4, 3)))
+    return model
+
+
+def state(model: keras.Model) -> list[np.ndarray]:
+    model.optimizer.build(model.trainable_variables)
+    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+
+def same(left, right) -> bool:
+    return all(
+        a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(left, right, strict=True)
+    )
+
+
+class TestRoundTrip:
+    def test_every_variable_comes_back_exactly(self, tmp_path):
+        model = trained()
+        assert model.optimizer.iterations.numpy() == 3
+        checkpoint.save(tmp_path / "checkpoints", model, 3)
+        other = built()
+        assert not same(state(other), state(model))
+        assert checkpoint.restore_latest(tmp_path / "checkpoints", other) == 3
+        assert same(state(other), state(model))
+
+    def test_the_training_goes_on_as_if_never_interrupted(self, tmp_path):
+        model = trained()
+        checkpoint.save(tmp_path, model, 3)
+        other = built()
+        checkpoint.restore_latest(tmp_path, other)
+        for each in (model, other):
+            each.train_on_batch(np.ones((4, 2)), np.ones((4, 3)))
+        assert same(state(other), state(model))
+
+    def test_there_is_none(self, tmp_path):
+        model = built()
+        before = state(model)
+        assert checkpoint.restore_latest(tmp_path, model) is None
+        assert checkpoint.restore_latest(tmp_path / "missing", model) is None
+        assert same(state(model), before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder, model = tmp_path_factory.mktemp("whole"), trained()
+    checkpoint.save(folder, model, 7)
+    return folder / "step-000000007.npz", state(model)
+
+
+class TestNewest:
+    def test_two_are_kept_and_nothing_else_is_left(self, tmp_path):
+        model = built()
+        for step in (90, 100, 1000):
+            checkpoint.save(tmp_path, model, step)
+        assert sorted(os.listdir(tmp_path)) == ["step-000000100.npz", "step-000001000.npz"]
+        assert checkpoint.restore_latest(tmp_path, model) == 1000
+
+    @pytest.mark.parametrize("keep", [0, 1, 100, -1])
+    def test_a_truncated_one_is_passed_over(self, tmp_path, capsys, keep):
+        old, new = trained(1), trained(2)
+        checkpoint.save(tmp_path, old, 10)
+        checkpoint.save(tmp_path, new, 20)
+        path = tmp_path / "step-000000020.npz"
+        path.write_bytes(path.read_bytes()[:keep])
+        model = built()
+        assert checkpoint.restore_latest(tmp_path, model) == 10
+        assert same(state(model), state(old))
+        assert capsys.readouterr().out == (
+            f"{path} is damaged; the checkpoint before it is taken\n"
+        )
+
+    def test_what_a_killed_process_left_is_not_one(self, tmp_path):
+        (tmp_path / ".step-000000030.123.npz").write_bytes(b"half")
+        assert checkpoint.restore_latest(tmp_path, built()) is None
+
+    @settings(max_examples=60)
+    @given(st.data())
+    def test_one_flipped_bit_is_found_or_harmless(self, whole, tmp_path_factory, data):
+        path, saved = whole
+        content = bytearray(path.read_bytes())
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        folder = tmp_path_factory.mktemp("flipped")
+        (folder / path.name).write_bytes(content)
+        model = built()
+        before = state(model)
+        try:
+            step = checkpoint.restore_latest(folder, model)
+        except ValueError as error:  # the name of an array
+            assert "is of another model" in str(error)  # noqa: PT017
+            step = None
+        assert same(state(model), before if step is None else saved)
+        shutil.rmtree(folder)
+
+
+class TestAnotherModel:
+    @pytest.mark.parametrize(
+        "options", [{"units": 4}, {"optimizer": "sgd"}, {"dropout": 0.0}]
+    )
+    def test_is_refused_and_left_alone(self, tmp_path, options):
+        checkpoint.save(tmp_path, trained(), 3)
+        model = built(**{"units": 3, **options})
+        before = state(model)
+        with pytest.raises(ValueError) as error:
+            checkpoint.restore_latest(tmp_path, model)
+        assert str(error.value) == (
+            f"{tmp_path / 'step-000000003.npz'} is of another model; name another --output"
+        )
+        assert same(state(model), before)
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+class TestPickle:
+    @pytest.fixture
+    def planted(self, tmp_path):
+        model, path = trained(), tmp_path / "checkpoints" / "step-000000003.npz"
+        checkpoint.save(path.parent, model, 3)
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["model00000"] = np.array([Trap(tmp_path / "sprung")], dtype=object)
+        np.savez(path, **arrays)
+        return path, tmp_path / "sprung"
+
+    def test_is_never_unpickled(self, planted, capsys):
+        path, sprung = planted
+        model = built()
+        before = state(model)
+        assert checkpoint.restore_latest(path.parent, model) is None
+        assert not sprung.exists()
+        assert same(state(model), before)
+        assert capsys.readouterr().out.startswith(f"{path} is damaged")
+
+    @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_the_trap_works(self, planted):
+        path, sprung = planted
+        with np.load(path, allow_pickle=True) as file:
+            file["model00000"][0].close()
+        assert sprung.exists()
