@@ -9,7 +9,15 @@ import pytest
 
 from tfsci.startup import import_tensorflow
 
+# What that sets in the environment is for this process: the programs that tests start are to be
+# heard as a user hears them.
+_SET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND")
+_before = {name: os.environ.get(name) for name in _SET}
 tf = import_tensorflow()
+for name in _SET:
+    if _before[name] is None:
+        os.environ.pop(name, None)
+
 tf.config.threading.set_intra_op_parallelism_threads(1)  # every array here is tiny
 
 # The first example of a property traces TensorFlow functions, which no deadline allows for.
@@ -19,11 +27,10 @@ hypothesis.settings.load_profile("tfsci")
 
 @pytest.fixture(scope="session")
 def python():
-    """Runs code in a fresh Python whose environment holds nothing that this one has set."""
-    ours = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND")
+    """Runs code in a fresh Python, with TensorFlow's and Keras' settings as given."""
 
     def run(code, *arguments, **environ):
-        inherited = {name: value for name, value in os.environ.items() if name not in ours}
+        inherited = {name: value for name, value in os.environ.items() if name not in _SET}
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             env={**inherited, **environ},

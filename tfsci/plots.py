@@ -51,7 +51,8 @@ def learning_curve(
     if metric == "loss":
         ax.set_yscale("log")
     ax.grid(True, alpha=0.3)
-    ax.legend(frameon=False)
+    if ax.lines:
+        ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

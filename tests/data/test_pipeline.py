@@ -108,9 +108,7 @@ class TestTraining:
 
 class TestEvaluation:
     @settings(max_examples=15)
-    @given(
-        num_samples=st.integers(1, 60), num_shards=st.integers(1, 8), rows=st.integers(1, 9)
-    )
+    @given(num_samples=st.integers(1, 60), num_shards=st.integers(1, 8), rows=st.integers(1, 9))
     def test_every_sample_counts_once_in_order_and_filling_never(
         self, num_samples, num_shards, rows
     ):

@@ -21,9 +21,7 @@ def images(model: keras.Model, batch: int = 3) -> np.ndarray:
 
 class TestParameters:
     def test_oak_ridge_has_those_of_the_course(self):
-        model = models.build(
-            "cnn", variant="oak-ridge", input_shape=(128, 128, 3), num_classes=231
-        )
+        model = models.build("cnn", variant="oak-ridge", input_shape=(128, 128, 3), num_classes=231)
         assert model.count_params() == 5_680_239
         assert {layer.name: layer.count_params() for layer in model.layers if layer.weights} == {
             "conv_1": (3 * 3 * 3 + 1) * 12,

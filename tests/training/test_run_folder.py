@@ -163,6 +163,11 @@ class TestAnotherRun:
         assert folder.read_history() == [{"epoch": 1, "loss": 0.5}]
         assert os.listdir(folder.checkpoints) == ["step-000000026.npz"]
 
+    def test_before_its_first_epoch_was_done_has_left_nothing_to_keep(self, tmp_path):
+        RunFolder(tmp_path, SETTINGS)
+        folder = RunFolder(tmp_path, having(seed=1))
+        assert folder.read_json("config.json") == having(seed=1)
+
     def test_resumed_keeps_a_finished_one(self, tmp_path):
         leave_run(tmp_path)
         before = sorted(os.listdir(tmp_path))
@@ -174,7 +179,10 @@ class TestFolder:
     def test_there_is_nothing_to_resume(self, tmp_path):
         with pytest.raises(ValueError) as error:
             RunFolder(tmp_path, SETTINGS, resume=True)
-        assert str(error.value) == f"--resume: {tmp_path} holds no run; leave --resume out"
+        assert (
+            str(error.value)
+            == f"--resume: {tmp_path} holds no run that finished an epoch; leave --resume out"
+        )
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("mine")
@@ -189,15 +197,50 @@ class TestFolder:
         )
         assert (tmp_path / "file").read_text() == "mine"
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"other": 1}', "3", "\N{BOM}{}"])
-    def test_a_foreign_config_is_refused_and_kept(self, tmp_path, text):
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            "[]",
+            "{}",
+            '{"other": 1}',
+            "3",
+            "\N{BOM}{}",
+            '{"options": null}',
+            '{"options": ["a"]}',
+            '{"options": {"model": "cnn"}}',
+        ],
+    )
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_a_foreign_config_is_refused_and_kept(self, tmp_path, text, resume):
         (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError) as error:
+            RunFolder(tmp_path, SETTINGS, resume)
+        assert str(error.value) == (
+            f"--output {tmp_path}: its config.json is no run's; name another folder"
+        )
+        assert (tmp_path / "config.json").read_text() == text
+
+    @pytest.mark.parametrize(
+        "name", ["checkpoints/mine.npz", "model.keras", "metrics.json", "history.csv"]
+    )
+    def test_files_that_no_run_of_ours_left_are_kept(self, tmp_path, name):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
         with pytest.raises(ValueError) as error:
             RunFolder(tmp_path, SETTINGS)
         assert str(error.value) == (
-            f"--output {tmp_path}: its config.json is not one of ours; name another folder"
+            f"--output {tmp_path}: its {name.partition('/')[0]} is no run's; name another folder"
         )
-        assert (tmp_path / "config.json").read_text() == text
+        assert path.read_text() == "mine"
+
+    def test_files_of_other_names_do_not_matter(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        for _ in range(2):
+            RunFolder(tmp_path, SETTINGS)
+        assert sorted(os.listdir(tmp_path)) == ["config.json", "notes.txt"]
 
     def test_a_path_where_nobody_can_write_is_refused(self):
         path = Path("/proc/tfsci/run")

@@ -54,11 +54,12 @@ class Horovod(Strategy):
             )
         self._compression = getattr(hvd.Compression, compression)
         self._threads = len(cores)
-        _set_devices(launch, self._threads)
+        self._gpus = _set_devices(launch, self._threads)
 
     def describe(self) -> str:
         """Returns the number of ranks, the transport and the threads of each."""
-        transport = "NCCL" if self._hvd.nccl_built() else _cpu_transport(self._hvd)
+        nccl = self._gpus and self._hvd.nccl_built()
+        transport = "NCCL" if nccl else _cpu_transport(self._hvd)
         threads = f"{self._threads} thread{'s' * (self._threads > 1)} each"
         ranks = f"{self.world_size} rank{'s' * (self.world_size > 1)}"
         return f"{ranks} (Horovod, {transport}), {threads}"
@@ -201,8 +202,8 @@ def _cpu_transport(hvd) -> str:
     return "MPI" if hvd.mpi_enabled() and operations != "GLOO" else "Gloo"
 
 
-def _set_devices(launch: Launch, threads: int) -> None:
-    """Gives this rank one GPU, or its share of the cores."""
+def _set_devices(launch: Launch, threads: int) -> bool:
+    """Gives this rank one GPU, if there are any, and its share of the cores."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -212,6 +213,7 @@ def _set_devices(launch: Launch, threads: int) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return bool(gpus)
 
 
 def gpu_of_rank(num_visible: int, launch: Launch) -> int:

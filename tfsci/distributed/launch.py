@@ -1,6 +1,7 @@
 """Who started this process, told by the environment variables that each launcher sets."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -82,8 +83,14 @@ def _number(environ: Mapping[str, str], name: str) -> int | None:
 
 def _tasks_on_node(environ: Mapping[str, str], node: int) -> int | None:
     """Tasks of a node from Slurm's compressed list: ``"2(x2),1"`` is 2, 2 and 1."""
+    text = environ.get("SLURM_STEP_TASKS_PER_NODE", "")
     counts = []
-    for part in filter(None, environ.get("SLURM_STEP_TASKS_PER_NODE", "").split(",")):
-        tasks, _, repeat = part.partition("(x")
-        counts += [int(tasks)] * int(repeat.rstrip(")") or 1)
+    for part in filter(None, text.split(",")):
+        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if not found:
+            raise ValueError(
+                f"SLURM_STEP_TASKS_PER_NODE={text!r} in the environment is no list such as "
+                "2(x2),1; start the job anew with srun"
+            )
+        counts += [int(found[1])] * int(found[2] or 1)
     return counts[node] if node < len(counts) else None

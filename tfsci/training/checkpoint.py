@@ -1,6 +1,7 @@
 """The state of a training on disk: plain arrays, never pickled, each file whole or absent."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from tfsci.training.run_folder import replacing
 
 _KEEP = 2
+# What NumPy and the zip file beneath it raise for bytes that are no longer an archive of arrays.
+_DAMAGED = (OSError, EOFError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def save(folder: Path, model, step: int) -> None:
@@ -41,9 +44,9 @@ def restore_latest(folder: Path, model) -> int | None:
     variables = _variables(model)
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        except _DAMAGED:
             print(f"{path} is damaged; the checkpoint before it is taken")
             continue
         shapes = {key: array.shape for key, array in arrays.items()}

@@ -20,6 +20,8 @@ HISTORY_COLUMNS = (
     "examples_per_second",
 )
 
+_WRITTEN = ("history.csv", "metrics.json", "model.keras", "curves.png", "checkpoints")
+
 # Settings that another run into the same folder may have differently: where and how it runs, not
 # what it computes.
 _FREE = {"output", "resume", "quiet", "profile", "strategy"}
@@ -99,16 +101,13 @@ class RunFolder:
         return replacing(self.path / name)
 
     def _check_settings(self, settings: Mapping[str, object], resume: bool) -> None:
-        if not (self.path / "history.csv").exists():  # no epoch was finished: nothing to keep
+        old = self._settings_of_earlier_run()
+        if old is None or not (self.path / "history.csv").exists():
             if resume:
-                raise ValueError(f"--resume: {self.path} holds no run; leave --resume out")
+                raise ValueError(
+                    f"--resume: {self.path} holds no run that finished an epoch; leave --resume out"
+                )
             return
-        try:
-            old = self.read_json("config.json")["options"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"--output {self.path}: its config.json is not one of ours; name another folder"
-            ) from error
         new = json.loads(json.dumps(settings))["options"]
         for key in sorted((set(new) | set(old)) - _FREE):
             if new.get(key) != old.get(key):
@@ -122,9 +121,23 @@ class RunFolder:
                 "another folder, or delete it"
             )
 
+    def _settings_of_earlier_run(self) -> dict[str, object] | None:
+        """Returns None for a folder without a run; refuses one with files that are not a run's."""
+        taken = [name for name in ("config.json", *_WRITTEN) if (self.path / name).exists()]
+        if not taken:
+            return None
+        try:
+            options = self.read_json("config.json")["options"]
+            options["model"]["name"]
+            return options
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"--output {self.path}: its {taken[0]} is no run's; name another folder"
+            ) from error
+
     def _clear(self) -> None:
         """Removes what an earlier run with the same settings left, so that nothing is mixed."""
-        for name in ("metrics.json", "history.csv", "model.keras", "curves.png"):
+        for name in set(_WRITTEN) - {"checkpoints"}:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
