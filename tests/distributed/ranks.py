@@ -42,6 +42,8 @@ def network(kind: str, inputs: int):
         first = [layers.Dense(400, **dense), layers.Dense(300, **dense)]
     if kind == "masks":
         first = [layers.Dropout(0.5)]
+    if kind.startswith("unused"):  # a variable that has no gradient
+        first[0].add_weight(shape=(3,), name="unused")
     return keras.Sequential(
         [keras.Input((inputs,)), *first, layers.Dense(CLASSES, dtype="float32")]
     )
@@ -64,6 +66,7 @@ def optimizer(kind: str):
         "accumulation_clipped": lambda: optimizers.AdamW(
             0.01, gradient_accumulation_steps=4, global_clipnorm=0.05
         ),
+        "unused_accumulation": lambda: optimizers.SGD(**sgd, gradient_accumulation_steps=4),
         "ema": lambda: optimizers.SGD(**sgd, use_ema=True, ema_momentum=0.8),
         # Scaled so high that the first gradients overflow, not on every rank at the same step.
         "float16_overflow": lambda: optimizers.LossScaleOptimizer(
@@ -111,7 +114,7 @@ def train_all(path: str, strategy) -> None:
     kinds = "sgd adam adamw lion muon clipnorm global_clipnorm clipvalue accumulation"
     kinds += " accumulation_clipped ema float16 float16_overflow float16_accumulation"
     results = {}
-    for kind in (kinds + " embedding wide_dense regularised").split():
+    for kind in (kinds + " embedding wide_dense unused unused_accumulation regularised").split():
         results[kind], rows = train(kind, strategy)
         if kind == "regularised":
             names = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -35,7 +35,8 @@ def weights(tmp_path_factory):
 
 OPTIMIZERS = ["sgd", "adam", "adamw", "lion", "muon"]
 MEANINGS = ["clipnorm", "global_clipnorm", "clipvalue", "accumulation", "accumulation_clipped"]
-MEANINGS += ["ema", "embedding", "wide_dense", "regularised"]
+MEANINGS += ["ema", "embedding", "wide_dense", "regularised", "unused"]
+MEANINGS += ["unused_accumulation"]
 HALF_PRECISION = ["float16", "float16_overflow", "float16_accumulation"]
 
 

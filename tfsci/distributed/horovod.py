@@ -101,22 +101,23 @@ class Horovod(Strategy):
         optimizer = model.optimizer
         if {"apply", "_clip_gradients"} & set(vars(optimizer)):
             return  # done for an earlier training
-        names = [variable.path for variable in model.trainable_variables]
 
-        def average_all(gradients):
+        def average_all(gradients, names):
             return [
-                gradient if gradient is None else self.average(gradient, f"gradient/{name}")
-                for gradient, name in zip(gradients, names, strict=True)
+                gradient if gradient is None else self.average(gradient, f"gradient/{i}/{name}")
+                for i, (gradient, name) in enumerate(zip(gradients, names, strict=True))
             ]
 
         if optimizer.gradient_accumulation_steps:
             clip = optimizer._clip_gradients
-            optimizer._clip_gradients = lambda gradients: clip(average_all(gradients))
+            optimizer._clip_gradients = lambda grads: clip(average_all(grads, [""] * len(grads)))
             return
         apply = type(optimizer).apply
 
         def averaged_apply(self, grads, trainable_variables=None):
-            return apply(self, average_all(grads), trainable_variables)
+            grads = list(grads)
+            variables = list(trainable_variables or model.trainable_variables)
+            return apply(self, average_all(grads, [v.path for v in variables]), variables)
 
         optimizer.apply = types.MethodType(averaged_apply, optimizer)
 
