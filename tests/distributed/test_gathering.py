@@ -98,21 +98,38 @@ class TestFactors:
         gradients_and_factors(model, tf.ones((3, 4)), found)
         assert found == [None]
 
-    def test_of_a_product_the_other_way_round_are_none(self):
-        """The gradient of W in Wx is Exᵀ, whose rows are not the batch's."""
-        weight = tf.Variable(tf.ones((2, 3)))
+    @pytest.mark.parametrize("transpose_kernel", [False, True])
+    @pytest.mark.parametrize("transpose_inputs", [False, True])
+    def test_of_a_product_the_other_way_round_are_none(self, transpose_kernel, transpose_inputs):
+        """The gradients of W in Wx, Wᵀx … are Exᵀ, xEᵀ …: no sum over the rows of two factors."""
+        kernel, found = tf.Variable(tf.ones((3, 3))), []
 
         @tf.function
         def step(x):
             with tf.GradientTape() as tape:
-                loss = tf.reduce_sum(tf.matmul(weight, x))
-            gradient = tape.gradient(loss, weight)
-            found.append(dense_factors(gradient))
-            return gradient
+                y = tf.matmul(kernel, x, transpose_kernel, transpose_inputs)
+                loss = tf.reduce_sum(tf.square(y))
+            gradient = tape.gradient(loss, kernel)
+            found.append((gradient.op.type, dense_factors(gradient)))
 
-        found = []
-        step(tf.ones((3, 5)))
-        assert found == [None]
+        step(tf.ones((3, 3)))
+        assert found == [("MatMul", None)]
+
+    def test_of_a_transposed_kernel_are_its_errors_and_inputs(self):
+        """The gradient of W in xWᵀ, as of a layer that shares an embedding's table, is Eᵀx."""
+        kernel = tf.Variable(tf.ones((2, 3)))
+
+        @tf.function
+        def step(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.square(tf.matmul(x, kernel, transpose_b=True)))
+            gradient = tape.gradient(loss, kernel)
+            return gradient, dense_factors(gradient)
+
+        x = tf.random.stateless_normal((5, 3), seed=[5, 6])
+        gradient, (errors, inputs) = step(x)
+        np.testing.assert_array_equal(inputs, x)
+        np.testing.assert_allclose(tf.transpose(errors) @ inputs, gradient, rtol=1e-5)
 
     def test_in_eager_execution_are_none(self):
         model = keras.Sequential([keras.Input((5,)), layers.Dense(4)])

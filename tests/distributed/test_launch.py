@@ -11,11 +11,11 @@ HOROVODRUN = {
     "HOROVOD_CROSS_SIZE": "2",
 }
 OPENMPI = {
-    "OMPI_COMM_WORLD_RANK": "5",
+    "OMPI_COMM_WORLD_RANK": "6",
     "OMPI_COMM_WORLD_SIZE": "8",
-    "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "2",
     "OMPI_COMM_WORLD_LOCAL_SIZE": "4",
-    "OMPI_COMM_WORLD_NODE_RANK": "1",  # among the node's processes
+    "OMPI_COMM_WORLD_NODE_RANK": "2",  # among the node's processes
 }
 JSRUN = {  # Summit: six resource sets a node
     "JSM_NAMESPACE_RANK": "7",
@@ -60,7 +60,7 @@ def srun(rank, local_rank, node, tasks):
         ({}, Launch()),
         ({"HOME": "/root"}, Launch("none", 0, 1, 0, 1, 0, 1)),
         (HOROVODRUN, Launch("horovodrun", 5, 8, 1, 4, 1, 2)),
-        (OPENMPI, Launch("mpirun", 5, 8, 1, 4, 1, 2)),
+        (OPENMPI, Launch("mpirun", 6, 8, 2, 4, 1, 2)),
         (JSRUN, Launch("jsrun", 7, 12, 1, 6, 1, 2)),
         (PALS, Launch("pals", 9, 12, 1, 4, 2, 3)),
         (srun(3, 1, 1, "2(x2)"), Launch("srun", 3, 4, 1, 2, 1, 2)),
@@ -69,8 +69,8 @@ def srun(rank, local_rank, node, tasks):
         (BATCH_SCRIPT, Launch()),
         # The innermost launcher counts.
         ({**srun(3, 1, 1, "2(x2)"), **HOROVODRUN}, Launch("horovodrun", 5, 8, 1, 4, 1, 2)),
-        ({**srun(1, 0, 1, "1(x2)"), **OPENMPI}, Launch("mpirun", 5, 8, 1, 4, 1, 2)),
-        ({**BATCH_SCRIPT, **OPENMPI}, Launch("mpirun", 5, 8, 1, 4, 1, 2)),
+        ({**srun(1, 0, 1, "1(x2)"), **OPENMPI}, Launch("mpirun", 6, 8, 2, 4, 1, 2)),
+        ({**BATCH_SCRIPT, **OPENMPI}, Launch("mpirun", 6, 8, 2, 4, 1, 2)),
         # A rank without a size is no launch.
         ({"HOROVOD_RANK": "3"}, Launch()),
         ({"PMI_SIZE": "3"}, Launch()),

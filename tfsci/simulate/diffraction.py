@@ -11,10 +11,12 @@ of thickness t (Å) has
 
 with excitation error s = -λ |g|²/2 - g·tilt (Williams & Carter, Transmission Electron Microscopy,
 2nd ed. 2009, ch. 12-17), f_j from International Tables C (2004), table 4.3.2.3 (Peng, Ren, Dudarev
-& Whelan, Acta Cryst. A52, 1996, 257), B = 0.5 Å². Zeroth Laue zone only: higher ones are at least
-0.08/Å off the Ewald sphere, under 1 % of a full relrod at 40 Å. No multiple scattering. The
-detector reaches 1/Å at its edges; a beam stop on an arm hides the direct beam. Counts are Poisson
-and stored as their square roots (the variance-stabilising display), 1 being full scale.
+& Whelan, Acta Cryst. A52, 1996, 257), B = 0.5 Å². Zeroth Laue zone only: for |g| up to 1/Å higher
+ones stay 0.045/Å or more off the Ewald sphere, where the thinnest relrod is down to 3 %. No
+multiple scattering. The detector reaches 1/Å at its edges; the exposure puts the eighth brightest
+spot at half of full scale, where brighter ones may saturate; a beam stop on an arm hides the direct
+beam. Counts are Poisson and stored as their square roots (the variance-stabilising display), 1
+being full scale.
 
 Trigonal crystals are rhombohedral (hR): a trigonal crystal on a hexagonal lattice has a hexagonal
 crystal's spot positions. Coordinates and cell lengths in Å, reciprocal ones in 1/Å without 2π.
@@ -25,29 +27,22 @@ from functools import cache
 
 import numpy as np
 
+from tfsci.simulate.lattice import (
+    BRAVAIS,
+    PRIMITIVE,
+    SYSTEM_OF,
+    SYSTEMS,
+    TRIES,
+    axis_pairs,
+    draw_basis,
+    obliquity,
+    reciprocal_basis,
+    symmetry,
+)
+
 WAVELENGTH = 0.02508  # Å, 200 kV
 ZONES = ((0, 0, 1), (1, 0, 0), (1, 1, 0))
-SYSTEMS = (
-    "triclinic",
-    "monoclinic",
-    "orthorhombic",
-    "tetragonal",
-    "trigonal",
-    "hexagonal",
-    "cubic",
-)
-BRAVAIS = tuple("aP mP mC oP oC oI oF tP tI hR hP cP cI cF".split())
 CLASS_NAMES = {"system": SYSTEMS, "centring": BRAVAIS}
-SYSTEM_OF = np.array([0, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 6, 6, 6])
-
-# Centring → primitive basis in units of the conventional one (rows).
-PRIMITIVE = {
-    "P": np.eye(3),
-    "C": np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2]]) / 2,
-    "I": np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2,
-    "F": np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2,
-    "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
-}
 # a₁ b₁ … a₅ b₅ (Å, Å²): f(s) = Σ a exp(-b s²), s = |g|/2 in 1/Å. The last two are anions (B).
 ELEMENTS = ("Al", "Ti", "Fe", "Zr", "O", "S")
 _SCATTERING = np.array(
@@ -63,16 +58,14 @@ _SCATTERING = np.array(
 _B_FACTOR = 0.5  # Å²
 # System → (offset, 3×3): site of B = offset + matrix·(x, y, z), each free value in 0.2 … 0.32.
 _SITES = np.zeros((7, 3, 3))
-_SITES[[0, 1]] = np.eye(3)  # x y z
+_SITES[:2] = np.eye(3)  # x y z
 _SITES[2] = np.diag([1, 1, 0])  # x y 0
 _SITES[3, :2, 0] = 1  # x x 0
-_SITES[[4, 5], 2, 2] = 1  # 0 0 z, and ⅓ ⅔ z
+_SITES[4:6, 2, 2] = 1  # 0 0 z, and ⅓ ⅔ z
 _SITES[6, :, 0] = 1  # x x x
 _OFFSETS = np.zeros((7, 3))
 _OFFSETS[5] = 1 / 3, 2 / 3, 0
-_TRIES = 64
-_GAP = 4.0  # degrees
-_MAX_INDEX = 17
+_MAX_INDEX = 20
 _MAX_SPOTS = 320
 
 
@@ -88,7 +81,7 @@ class Crystals:
         thickness: (n,).
         azimuth: (n,) of a* in channel 0.
         tilt: (n, 3, 2) off each zone axis.
-        background: (n,) diffuse intensity at the centre over the brightest spot.
+        background: (n,) diffuse intensity at the centre, full scale 1.
     """
 
     bravais: np.ndarray
@@ -102,23 +95,6 @@ class Crystals:
 
     def __getitem__(self, rows) -> "Crystals":
         return Crystals(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-
-def direct_basis(cell: np.ndarray) -> np.ndarray:
-    """Returns rows a, b, c (…, 3, 3) in Å of cells (…, 6): a, b, c in Å, α, β, γ in degrees."""
-    cell = np.asarray(cell, float)
-    (a, b, c), cosines = np.moveaxis(cell[..., :3], -1, 0), np.cos(np.radians(cell[..., 3:]))
-    cos_a, cos_b, cos_c = np.moveaxis(cosines, -1, 0)
-    sin_c = np.sqrt(1 - cos_c**2)
-    y = (cos_a - cos_b * cos_c) / sin_c
-    z = np.sqrt(1 - cos_b**2 - y**2)
-    rows = [a, 0 * a, 0 * a, b * cos_c, b * sin_c, 0 * a, c * cos_b, c * y, c * z]
-    return np.stack(rows, -1).reshape(*a.shape, 3, 3)
-
-
-def reciprocal_basis(basis: np.ndarray) -> np.ndarray:
-    """Returns rows a*, b*, c* in 1/Å, so that basis @ reciprocalᵀ = 1."""
-    return np.swapaxes(np.linalg.inv(basis), -1, -2)
 
 
 def relrod(s: np.ndarray, thickness: np.ndarray) -> np.ndarray:
@@ -135,34 +111,6 @@ def scattering_factor(element: np.ndarray, g: np.ndarray) -> np.ndarray:
     """Returns f in Å, with its Debye-Waller factor, of rows of `ELEMENTS` at g in 1/Å."""
     a, b = _SCATTERING[element, 0::2], _SCATTERING[element, 1::2] + _B_FACTOR
     return (a * np.exp(-b * (g[..., None] / 2) ** 2)).sum(-1)
-
-
-@cache
-def symmetry(bravais: str) -> np.ndarray:
-    """Returns the holohedry's integer matrices W (m, 3, 3), position → W·position, found by metric.
-
-    They keep the metric of an exemplary cell of the system and the centring: 2, 4, 8, 16, 12, 24
-    and 48 matrices for the seven systems.
-    """
-    cell = np.array(
-        [
-            [4, 5, 6.2, 80, 97, 105],
-            [4, 5, 6.2, 90, 104, 90],
-            [4, 5, 6.2, 90, 90, 90],
-            [4, 4, 6.2, 90, 90, 90],
-            [4, 4, 6.2, 90, 90, 120],
-            [4, 4, 6.2, 90, 90, 120],
-            [4, 4, 4, 90, 90, 90],
-        ]
-    )[SYSTEM_OF[BRAVAIS.index(bravais)]]
-    basis = direct_basis(cell)
-    w = np.stack(np.meshgrid(*[[-1, 0, 1]] * 9, indexing="ij"), -1).reshape(-1, 3, 3)
-    keeps = (
-        np.abs(np.swapaxes(w, 1, 2) @ (basis @ basis.T) @ w - basis @ basis.T).max((1, 2)) < 1e-6
-    )
-    primitive = PRIMITIVE[bravais[1]]
-    image = primitive @ np.swapaxes(w, 1, 2) @ np.linalg.inv(primitive)
-    return w[keeps & (np.abs(image - np.rint(image)).max((1, 2)) < 1e-6)]
 
 
 @cache
@@ -183,7 +131,7 @@ def reflections(bravais: str, zone: tuple[int, int, int]) -> np.ndarray:
 
 
 def structure_factor(bravais: str, hkl: np.ndarray, g: np.ndarray, crystals: Crystals):
-    """Returns F in Å of a primitive cell for hkl (n, S, 3), |g| (n, S); real: -1 is in the group."""
+    """Returns F in Å (real) of a primitive cell for hkl (n, S, 3), |g| (n, S) in 1/Å."""
     system = SYSTEM_OF[BRAVAIS.index(bravais)]
     generic = tuple(_OFFSETS[system] + _SITES[system] @ [0.217, 0.283, 0.311])
     result = scattering_factor(crystals.elements[:, None, 0], g)
@@ -196,70 +144,9 @@ def structure_factor(bravais: str, hkl: np.ndarray, g: np.ndarray, crystals: Cry
     return result
 
 
-@cache
-def _axis_pairs() -> tuple[np.ndarray, np.ndarray]:
-    """Returns directions and planes (indices up to 2) that may hold a two-fold axis: u·h = 1, 2."""
-    index = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    index = index[np.gcd.reduce(index, axis=1) == 1]
-    half = index[(index @ [25, 5, 1]) > 0]
-    u, h = np.nonzero(np.isin(np.abs(half @ half.T), (1, 2)))
-    return half[u], half[h]
-
-
-def obliquity(basis: np.ndarray, centring: str) -> np.ndarray:
-    """Returns, in degrees (n, pairs), how far each possible two-fold axis is from being one.
-
-    A lattice has a two-fold axis where a row [uvw] is normal to a plane (hkl) and u·h is 1 or 2
-    (Le Page, J. Appl. Cryst. 15, 1982, 255); their numbers tell the systems apart: 0, 1, 3, 5, 3,
-    7, 9. The smallest angle that is not 0 is the distance from accidental higher symmetry.
-    """
-    u, h = _axis_pairs()
-    primitive = PRIMITIVE[centring] @ basis
-    rows, normals = u @ primitive, h @ reciprocal_basis(primitive)
-    sine = np.linalg.norm(np.cross(rows, normals), axis=-1)
-    return np.degrees(np.arctan2(sine, np.abs((rows * normals).sum(-1))))
-
-
-def _cells(system: int, u: np.ndarray) -> np.ndarray:
-    """Returns cells (n, 6) of unit a from uniforms (n, 5), within the system's constraints."""
-    one, right = np.ones(len(u)), np.full(len(u), 90.0)
-    b, c = np.exp(0.8 * u[:, 0] - 0.4), np.exp(0.8 * u[:, 1] - 0.4)
-    c_trigonal, c_hexagonal = np.exp(0.25 + 0.7 * u[:, 1]), np.exp(u[:, 1] - 0.4)
-    alpha, beta, gamma = (78 + 34 * u[:, 2:]).T
-    return np.stack(
-        [
-            (one, b, c, alpha, beta, gamma),
-            (one, b, c, right, 94 + 24 * u[:, 3], right),
-            (one, b, c, right, right, right),
-            (one, one, c, right, right, right),
-            (one, one, c_trigonal, right, right, right + 30),
-            (one, one, c_hexagonal, right, right, right + 30),
-            (one, one, one, right, right, right),
-        ][system],
-        -1,
-    )
-
-
-def _draw_basis(bravais: str, volume: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Returns bases with primitive cells of `volume`: of tries u (n, tries, 5) the first clear one.
-
-    Clear: no two-fold axis is missing by less than `_GAP` degrees.
-    """
-    system, basis = SYSTEM_OF[BRAVAIS.index(bravais)], np.zeros((len(u), 3, 3))
-    pending = np.arange(len(u))
-    for attempt in range(_TRIES):
-        basis[pending] = direct_basis(_cells(system, u[pending, attempt]))
-        angles = obliquity(basis[pending], bravais[1])
-        pending = pending[np.where(angles > 1e-3, angles, 90).min(1) < _GAP]
-        if not len(pending):
-            break
-    primitive = np.abs(np.linalg.det(basis)) * np.linalg.det(PRIMITIVE[bravais[1]])
-    return basis * np.cbrt(volume / primitive)[:, None, None]
-
-
 def draw(generators: list[np.random.Generator], labels: np.ndarray, classes: str) -> Crystals:
     """Draws one crystal from each generator, of the class that its label names."""
-    u = np.stack([generator.random(20 + 5 * _TRIES) for generator in generators])
+    u = np.stack([generator.random(20 + 5 * TRIES) for generator in generators])
     if classes == "system":
         first, count = np.searchsorted(SYSTEM_OF, labels), np.bincount(SYSTEM_OF)[labels]
         bravais = first + (u[:, 0] * count).astype(int)
@@ -269,14 +156,14 @@ def draw(generators: list[np.random.Generator], labels: np.ndarray, classes: str
     for index in np.unique(bravais):
         rows = bravais == index
         volume = 80 * 2.5 ** u[rows, 1]
-        basis[rows] = _draw_basis(BRAVAIS[index], volume, u[rows, 20:].reshape(-1, _TRIES, 5))
+        basis[rows] = draw_basis(BRAVAIS[index], volume, u[rows, 20:].reshape(-1, TRIES, 5))
     free = 0.2 + 0.12 * u[:, 2:5]
     angle, radius = 2 * np.pi * u[:, 5:8], np.radians(0.6) * np.sqrt(u[:, 8:11])
     return Crystals(
         bravais=bravais,
         basis=basis,
         site=_OFFSETS[system] + (_SITES[system] * free[:, None]).sum(-1),
-        elements=(u[:, 11:14] * [4, 2, 4]).astype(int) + [0, 4, 0],
+        elements=(u[:, 11:14] * [4, 2, 4] + [0, 4, 0]).astype(int),
         thickness=40 + 80 * u[:, 14],
         azimuth=2 * np.pi * u[:, 15],
         tilt=radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1),
@@ -297,22 +184,17 @@ def spots(crystals: Crystals, channel: int) -> tuple[np.ndarray, np.ndarray]:
     bravais, zone = BRAVAIS[crystals.bravais[0]], np.array(ZONES[channel])
     hkl = reflections(bravais, ZONES[channel])
     basis, reciprocal = crystals.basis, reciprocal_basis(crystals.basis)
-    # Frame of channel 0: c along z, a* at the azimuth; then the shortest turn of the zone axis to z.
+    # Channel 0: c along z, a* at the azimuth; then the shortest turn of the zone axis t to z takes
+    # g, normal to t, to g_xy - t_xy g_z / (1 + t_z).
     z, x = (v / np.linalg.norm(v, axis=1)[:, None] for v in (basis[:, 2], reciprocal[:, 0]))
-    frame = np.stack([x, np.cross(z, x), z], 1)  # rows: detector axes
-    cos, sin, zero = np.cos(crystals.azimuth), np.sin(crystals.azimuth), 0 * crystals.azimuth
-    turn = np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], 1).reshape(-1, 3, 3)
-    axis = (zone[None, :, None] * basis).sum(1)
-    axis = ((turn @ frame) * (axis / np.linalg.norm(axis, axis=1)[:, None])[:, None]).sum(-1)
-    up = np.array([0.0, 0.0, 1.0])
-    bisector = axis + up
-    shortest = (
-        np.eye(3)
-        - bisector[:, :, None] * bisector[:, None] / (1 + axis[:, 2])[:, None, None]
-        + 2 * up[:, None] * axis[:, None]
-    )
-    vectors = (shortest @ turn @ frame @ np.swapaxes(reciprocal, 1, 2))[:, :2]  # a* b* c* on screen
-    g = (hkl[None, :, None, :] * vectors[:, None]).sum(-1)  # (n, K, 2)
+    cos, sin = np.cos(crystals.azimuth)[:, None], np.sin(crystals.azimuth)[:, None]
+    y = np.cross(z, x)
+    screen = np.stack([cos * x - sin * y, sin * x + cos * y, z], 1)  # rows: detector axes
+    axis = (zone[:, None] * basis).sum(1)
+    axis = (screen * (axis / np.linalg.norm(axis, axis=1)[:, None])[:, None]).sum(-1)
+    stars = (reciprocal[:, :, None] * screen[:, None]).sum(-1)  # (n, a* b* c*, x y z)
+    stars = stars[..., :2] - (axis[:, :2] / (1 + axis[:, 2:]))[:, None] * stars[..., 2:]
+    g = (hkl[None, :, :, None] * stars[:, None]).sum(2)  # (n, K, 2)
     nearest = np.argsort((g**2).sum(-1), axis=1, kind="stable")[:, :_MAX_SPOTS]
     g, hkl = np.take_along_axis(g, nearest[..., None], 1), hkl[nearest]
     factor = structure_factor(bravais, hkl, np.sqrt((g**2).sum(-1)), crystals)
@@ -338,7 +220,8 @@ def render(crystals: Crystals, size: int) -> np.ndarray:
             for channel in range(3):
                 g, intensity = spots(some, channel)
                 seen = np.where(np.abs(g).max(-1) < 1.05, intensity, 0)
-                seen = (1.3 * seen / seen.max(1, keepdims=True)).astype("float32")
+                exposure = 0.5 / np.partition(seen, -8, axis=1)[:, -8, None]
+                seen = (exposure * seen).astype("float32")
                 spread = ((g[..., None] - pixel) / sigma).astype("float32")
                 spread = np.exp(-(spread**2) / 2)  # (n, S, 2, size)
                 columns, lines = spread[:, :, 0], spread[:, :, 1, ::-1] * seen[..., None]
@@ -425,7 +308,7 @@ def best_accuracy(size: int = 64, noise: float = 0.05, classes: str = "system") 
     labels = np.arange(140) % len(CLASS_NAMES[classes])
     crystals = draw([np.random.default_rng([0, i]) for i in range(140)], labels, classes)
     deformed = crystals.basis.copy()
-    u, h = _axis_pairs()
+    u, h = axis_pairs()
     for row, (index, basis) in enumerate(zip(crystals.bravais, crystals.basis, strict=True)):
         angles = obliquity(basis, BRAVAIS[index][1])
         nearest = np.argmin(np.where(angles > 1e-3, angles, 90))
