@@ -1,8 +1,8 @@
 """Nothing in `fit` and `evaluate` waits for tf.data's autotuner.
 
 When an iterator ends, TensorFlow 2.21 joins the autotuner's thread, mostly asleep until 0.63, 1.27,
-2.55 … seconds after its start. Here an epoch's steps compute for 0.35 s, so that a wait would last
-0.28 s or more. It is told by its ratio to the steps, and most of a few runs decide, so that
+2.55 … seconds after its start. Here an epoch's steps compute for 0.4 s, so that a wait would last
+half of that or more. It is told by its ratio to the steps, and most of a few runs decide, so that
 another program on the machine does not look like a wait.
 """
 
@@ -18,7 +18,7 @@ from tfsci.data.pipeline import Batches
 from tfsci.data.source import Split
 from tfsci.training.fit import evaluate, fit
 
-SECONDS, STEPS, BATCH, RUNS = 0.35, 4, 4, 5
+SECONDS, STEPS, BATCH, RUNS = 0.4, 4, 4, 5
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def model(split):
 def waits(model, function, run, epochs=1) -> bool:
     """Whether what follows an epoch's last step takes more than 0.4 of the epoch's steps.
 
-    The wait would be 0.28 s, up to 0.63 s after the start: 0.8 of them.
+    The wait would be 0.23 s, up to 0.63 s after the start: 0.57 of them.
     """
     step, matrix = getattr(model, function), np.ones((128, 128), "float32")
     begins, ends = [], []

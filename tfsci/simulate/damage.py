@@ -2,8 +2,8 @@
 
 **Model.** A tile of 40 m (0.625 m a pixel at 64×64) holds a street, lawns, trees and houses with
 gable or hip roofs, rectangular or L-shaped, lit by the sun and casting shadows. The severity s in
-[0, 1] sets what the storm did: 0.92·s of the tile's roof area is hurt, exactly, of which the share s
-lies open and fallen in; tarps cover some of the rest; debris and displaced pieces grow with s.
+[0, 1] sets what the storm did: 0.92·s of the tile's roof area is hurt, exactly, of which the share
+s lies open and fallen in; tarps cover some of the rest; debris and displaced pieces grow with s.
 
 **Labels.** The annotator sees t = s + N(0, σ²) and grades t at the thresholds 0.2, 0.4, 0.6, 0.8:
 none, minor, moderate, major, destroyed. Three classes merge them to none | minor, moderate | major,
@@ -13,12 +13,12 @@ destroyed (thresholds 0.2, 0.6), two to the last of these against the rest (0.6)
 near 0 than near 1; r = 1 is uniform.
 
 **Known answer.** With Φ the normal distribution function and c_k the thresholds,
-P(label = k | s) = Φ((c_{k+1} − s)/σ) − Φ((c_k − s)/σ). Nobody, not even someone who knows s, is right
-more often than E_s[max_k P(label = k | s)]: `best_accuracy`, by quadrature. For a small σ each
+P(label = k | s) = Φ((c_{k+1} − s)/σ) − Φ((c_k − s)/σ). Nobody, not even someone who knows s, is
+right more often than E_s[max_k P(label = k | s)]: `best_accuracy`, by quadrature. For a small σ a
 threshold costs 2 p(c) σ ∫₀^∞ Φ(−x) dx = 0.798 p(c) σ: the uniform prior gives about 1 − 0.8 σ,
 1 − 1.6 σ and 1 − 3.2 σ for 2, 3 and 5 classes.
 
-**Defaults.** σ = 0.1 and r = 1 make the best possible 0.920, 0.841 and 0.688 for 2, 3 and 5 classes.
+**Defaults.** σ = 0.1 and r = 1 make the best possible 0.920, 0.841 and 0.688 for 2, 3, 5 classes.
 The order is that of a course which reports 92 %, 72 % and 42 % on photographs that are not public
 (Rutgers, Introduction to AI and deep learning). This simulates its question, which cause limits a
 model; it reproduces none of its figures, and where two agree, it is chance.
@@ -33,7 +33,7 @@ GRADES = ("none", "minor", "moderate", "major", "destroyed")
 THRESHOLDS = {5: (0.2, 0.4, 0.6, 0.8), 3: (0.2, 0.6), 2: (0.6,)}
 TILE = 40.0  # metres
 HURT = 0.92  # share of the roof area that is hurt at s = 1
-_CHUNK, _TABLE = 32, 32
+_CHUNK, _TABLE = 16, 32
 _ROOFS = np.array(
     ((42, 41, 42), (50, 40, 33), (55, 33, 27), (30, 30, 33), (60, 56, 50), (40, 33, 29)), "float32"
 ) / np.float32(100)
@@ -164,10 +164,6 @@ def generate(
 
     Raises:
         ValueError: An argument is out of its range.
-
-    >>> x, y = generate(range(4), size=32)
-    >>> x.shape, y.shape
-    ((4, 32, 32, 3), (4,))
     """
     _check(classes, seed=seed, size=size, quality=quality)
     _check(imbalance=imbalance, annotator_noise=annotator_noise)

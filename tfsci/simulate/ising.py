@@ -5,16 +5,17 @@ field), P(s | T) = exp(−H/T) / Z(T), T in units of J/k_B. Temperatures are uni
 label is T > T_c = 2/ln(1 + √2) (Onsager, Phys. Rev. 65, 1944, 117).
 
 **Sampling.** Swendsen & Wang (Phys. Rev. Lett. 58, 1987, 86): bonds between equal spins with
-probability 1 − exp(−2/T), a fair coin for each cluster of bonded sites. Every sample is the end of a
-chain of its own, so that samples are independent. It starts ordered and takes 40 sweeps: at T_c and
-L = 32, where it is slowest, the energy forgets its start by a factor e in about 5 of them (z ≈ 0.2:
-in 6 for L = 64), which leaves a bias far below the spread between samples.
+probability 1 − exp(−2/T), a fair coin for each cluster of bonded sites. Every sample is the end of
+a chain of its own, so that samples are independent. It starts ordered and takes 40 sweeps. At T_c,
+where that is slowest, the mean energy of L = 32 is 1.14 standard deviations below the exact one
+after 5 sweeps, 0.32 after 10, 0.10 after 15 (measured): a factor e in 4.2 sweeps, 3e-4 after 40.
+L = 64 takes 4.8 sweeps for a factor e.
 
 **Known answers.** For the infinite lattice Onsager's energy and Yang's magnetisation; for every L×L
 torus Kaufman's partition function (Phys. Rev. 76, 1949, 1232), and with it, exactly, how often each
 energy occurs: Z at complex K = β + iθ/4, divided by Z(β), is the characteristic function of
-P(E | T), which one Fourier transform inverts (Beale, Phys. Rev. Lett. 76, 1996, 78, expands the same
-Z in powers of exp(−4K), for which he needs exact integers).
+P(E | T), which one Fourier transform inverts (Beale, Phys. Rev. Lett. 76, 1996, 78, expands the
+same Z in powers of exp(−4K), for which he needs exact integers).
 
 **Best possible accuracy.** P(s | T) depends on s by its energy alone, so that no classifier can do
 better than one that sees E and nothing else: Σ_E max(P(E, T > T_c), P(E, T < T_c)). The best rule
@@ -34,7 +35,7 @@ def energy_per_spin(temperature: float) -> float:
     """Returns Onsager's mean energy per spin of the infinite lattice, in units of J.
 
     u = −coth 2K [1 + (2/π) κ′ K₁(κ)], K = 1/T, κ = 2 sinh 2K / cosh² 2K, κ′ = 2 tanh² 2K − 1
-    (Onsager 1944, eq. 115 f.). The complete elliptic integral is K₁ = π / (2 agm(1, |κ′|)).
+    (Onsager 1944). The complete elliptic integral is K₁ = π / (2 agm(1, |κ′|)).
 
     >>> round(energy_per_spin(CRITICAL_TEMPERATURE), 6)  # −√2
     -1.414214
@@ -55,7 +56,10 @@ def arithmetic_geometric_mean(a: float, b: float) -> float:
 
 
 def spontaneous_magnetization(temperature: float) -> float:
-    """Returns (1 − sinh⁻⁴(2/T))^(1/8) below T_c and 0 from there on (Yang, Phys. Rev. 85, 1952)."""
+    """Returns (1 − sinh⁻⁴(2/T))^(1/8) below T_c, 0 from there on.
+
+    Per spin, of the infinite lattice (Yang, Phys. Rev. 85, 1952, 808).
+    """
     _check(temperature=temperature)
     if temperature >= CRITICAL_TEMPERATURE:
         return 0.0
@@ -82,31 +86,38 @@ def log_partition(coupling, size: int) -> np.ndarray:
     """
     _check(size=size)
     k = np.asarray(coupling, complex)
+    if not (k.real > 0).all() or (k.real > 100).any():
+        raise ValueError(f"coupling: expected real parts above 0, up to 100; received {coupling!r}")
     log_sinh, log_cosh = np.log(np.sinh(k)), np.log(np.cosh(k))
-    terms = {(0, 1): 0, (0, -1): 0, (1, 1): 0, (1, -1): 0}  # (parity of l, cosh or sinh)
-    for sign in (1, -1):
-        for l in range(1, size):
-            c = np.cosh(2 * k) / np.tanh(2 * k) - math.cos(math.pi * l / size)
-            log_z = np.log(c + np.sqrt(c - 1) * np.sqrt(c + 1))  # γ, real part from 0
-            pair = size * log_z + 2 * np.log(1 + sign * np.exp(-size * log_z))
-            terms[l % 2, sign] = terms[l % 2, sign] + pair
-        for l, gamma in ((0, 2 * k + log_sinh - log_cosh), (size, 2 * k - log_sinh + log_cosh)):
-            turn = np.where(gamma.real < 0, -1, 1)  # sinh is odd
-            single = size / 2 * turn * gamma + np.log(1 + sign * np.exp(-size * turn * gamma))
-            single = single + (np.where(turn < 0, 1j * math.pi, 0) if sign < 0 else 0)
-            terms[l % 2, sign] = terms[l % 2, sign] + single
-    stack = np.stack(list(terms.values()))
+    double = np.cosh(2 * k) / np.tanh(2 * k)
+    cosh, sinh = [0.0, 0.0], [0.0, 0.0]  # ln of the products over even and odd l
+    for index in range(1, size):
+        c = double - math.cos(math.pi * index / size)
+        gamma = np.log(c + np.sqrt(c - 1) * np.sqrt(c + 1))  # either sign will do: it comes twice
+        small = np.exp(-size * gamma)
+        cosh[index % 2] = cosh[index % 2] + size * gamma + 2 * np.log(1 + small)
+        sinh[index % 2] = sinh[index % 2] + size * gamma + 2 * np.log(1 - small)
+    for index, gamma in ((0, 2 * k + log_sinh - log_cosh), (size, 2 * k - log_sinh + log_cosh)):
+        odd = gamma.real < 0  # sinh changes its sign with γ, cosh does not
+        gamma = np.where(odd, -gamma, gamma)
+        small = np.exp(-size * gamma)
+        cosh[index % 2] = cosh[index % 2] + size / 2 * gamma + np.log(1 + small)
+        with np.errstate(divide="ignore"):  # γ_0 = 0 at T_c: one of the four terms is 0
+            sinh[index % 2] = (
+                sinh[index % 2] + size / 2 * gamma + np.log(np.where(odd, -1, 1) * (1 - small))
+            )
+    stack = np.stack(cosh + sinh)
     top = stack.real.max(axis=0)
     total = np.log(np.exp(stack - top).sum(axis=0)) + top
     return size**2 / 2 * (2 * math.log(2) + log_sinh + log_cosh) - math.log(2) + total
 
 
 def energy_distribution(temperature: float, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Returns all energies E of the L×L torus, in J, and P(E | T), exact to about 1e-12.
+    """Returns all energies E of the L×L torus, in J, and P(E | T), each exact to about 1e-12.
 
     >>> energies, p = energy_distribution(2.0, size=2)  # 2 states at −8, 12 at 0, 2 at 8
-    >>> energies[p > 1e-9], round(p[0] / p[2], 3), round(math.exp(4) / 6, 3)
-    (array([-8,  0,  8]), 9.1, 9.1)
+    >>> bool(abs(p[0] / p[2] - math.exp(4) / 6) < 1e-9)
+    True
     """
     _check(temperature=temperature, size=size)
     sites, step = size**2, 2 if size % 2 else 4  # broken bonds come in pairs where L is even
@@ -120,7 +131,7 @@ def energy_distribution(temperature: float, size: int = 32) -> tuple[np.ndarray,
 
 @functools.lru_cache(maxsize=32)
 def _best(size: int, low: float, high: float) -> float:
-    nodes, weights = np.polynomial.legendre.leggauss(2 * size + 32)
+    nodes, weights = np.polynomial.legendre.leggauss(size + 32)
     middle = min(max(low, CRITICAL_TEMPERATURE), high)
     joint = []
     for a, b in ((low, middle), (middle, high)):
@@ -134,7 +145,7 @@ def best_accuracy(size: int = 32, temperatures: tuple[float, float] = (1.5, 3.5)
 
     Σ_E max(∫_{T > T_c} P(E|T) p(T) dT, ∫_{T < T_c} P(E|T) p(T) dT), p uniform, with the exact
     P(E | T) of `energy_distribution` and Gauss-Legendre quadrature on either side of T_c: exact to
-    about 1e-6. For the labels and temperatures that `generate` draws.
+    about 1e-8 for ranges a few units wide. For the labels and temperatures that `generate` draws.
 
     Args:
         size: L, 2 to 128.
@@ -241,13 +252,16 @@ def clusters(right: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 def energy(x: np.ndarray) -> np.ndarray:
     """Returns H/L² of configurations of ±1, (n, L, L) or (n, L, L, 1), in J: float64 (n,)."""
-    s = np.asarray(x, float).reshape(np.shape(x)[:3])
+    s = np.asarray(x, float)
+    if s.ndim not in (3, 4) or s.shape[3:] not in ((), (1,)):
+        raise ValueError(f"x: expected shape (n, L, L) or (n, L, L, 1); received {s.shape}")
+    s = s.reshape(s.shape[:3])
     return -(s * (np.roll(s, 1, axis=1) + np.roll(s, 1, axis=2))).mean(axis=(1, 2))
 
 
 def _check(**arguments) -> None:
     rules = {
-        "temperature": ("a number above 0", lambda v: v > 0),
+        "temperature": ("a number from 0.01 on", lambda v: v >= 0.01),
         "size": ("an integer from 2 on", lambda v: v == int(v) and v >= 2),
         "sweeps": ("an integer from 1 on", lambda v: v == int(v) and v >= 1),
         "seed": ("an integer from 0 on", lambda v: v == int(v) and v >= 0),
@@ -255,9 +269,9 @@ def _check(**arguments) -> None:
     for name, value in arguments.items():
         if name == "temperatures":
             pair = isinstance(value, (tuple, list)) and len(value) == 2
-            if not (pair and all(_number(t) for t in value) and 0 < value[0] <= value[1]):
+            if not (pair and all(_number(t) for t in value) and 0.01 <= value[0] <= value[1]):
                 raise ValueError(
-                    f"temperatures: expected (lowest, highest), above 0; received {value!r}"
+                    f"temperatures: expected (lowest, highest), from 0.01 on; received {value!r}"
                 )
             continue
         expected, holds = rules[name]

@@ -5,19 +5,19 @@
 
     P(x | c_1 … c_k) ∝ q_x exp(contrast · (g_1[c_k, x] + g_2[c_{k−1}, c_k, x] + …) / √k),
 
-q the composition of proteins in Swiss-Prot (release statistics, 2024, rounded to 0.01 %) and g_j
-tables of standard normal numbers, drawn once from `numpy.random.default_rng([source, j])`: they
-belong to the source, not to a sample. Each longer context adds something, so that a model's loss
-goes down in steps: composition, pairs, triples. Sequences start in the stationary distribution.
+q about the composition of proteins in Swiss-Prot (fixed here, not to be cited) and g_j tables of
+standard normal numbers, drawn once from `numpy.random.default_rng([source, j])`: they belong to the
+source, not to a sample. Each longer context adds something, so that a model's loss goes down in
+steps: composition, pairs, triples. Sequences start in the stationary distribution.
 
-**Known answer.** All probabilities are positive, so that the chain of k-tuples forgets its start and
-has one stationary distribution μ = μP (Perron-Frobenius). With it, the entropy rate (Shannon 1948;
-Cover & Thomas, Elements of Information Theory, 2nd ed. 2006, eq. 4.27) is
+**Known answer.** All probabilities are positive, so that the chain of k-tuples forgets its start
+and has one stationary distribution μ = μP (Perron-Frobenius). With it, the entropy rate (Shannon
+1948; Cover & Thomas, Elements of Information Theory, 2nd ed. 2006, sect. 4.2) is
 
     h = −Σ_c μ(c) Σ_x P(x | c) ln P(x | c)   nats per token (÷ ln 2: bits),
 
-the lowest mean cross-entropy any model can reach on a token whose last k it sees. A token with fewer
-before it costs more: by the chain rule n tokens from a stationary start have H(X_1 … X_n) =
+the lowest mean cross-entropy any model can reach on a token if it sees the k before. A token with
+fewer before it costs more: by the chain rule n tokens from a stationary start have H(X_1 … X_n) =
 Σ_j H(X_j | X_1 … X_{j−1}), whose terms are `entropy_rate(context=j − 1)` and h for j > k.
 """
 
@@ -27,17 +27,15 @@ import math
 import numpy as np
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
-COMPOSITION = np.array(  # Swiss-Prot, per cent, in the order of AMINO_ACIDS
-    [8.25, 1.38, 5.46, 6.71, 3.86, 7.07, 2.27, 5.90, 5.79, 9.64]
-    + [2.41, 4.06, 4.74, 3.93, 5.52, 6.65, 5.36, 6.85, 1.10, 2.92]
-)
-COMPOSITION = COMPOSITION / COMPOSITION.sum()
+_PER_CENT = [  # in the order of AMINO_ACIDS
+    [8.25, 1.38, 5.46, 6.71, 3.86, 7.07, 2.27, 5.90, 5.79, 9.64],
+    [2.41, 4.06, 4.74, 3.93, 5.52, 6.65, 5.36, 6.85, 1.10, 2.92],
+]
+COMPOSITION = np.ravel(_PER_CENT) / np.sum(_PER_CENT)
 VOCABULARY_SIZE = len(AMINO_ACIDS)
 
 
-def transition_probabilities(
-    order: int = 2, contrast: float = 1.5, source: int = 0
-) -> np.ndarray:
+def transition_probabilities(order: int = 2, contrast: float = 1.5, source: int = 0) -> np.ndarray:
     """Returns P, float64 of shape (20,) * (order + 1): P[c_1, …, c_k, x], summing to 1 over x.
 
     Args:
@@ -95,7 +93,7 @@ def entropy_rate(
         ValueError: An argument is out of its range.
 
     >>> [round(entropy_rate(order=2, context=c) / math.log(2), 3) for c in (0, 1, 2)]  # bits
-    [4.104, 3.484, 2.999]
+    [4.105, 3.484, 2.999]
     """
     _check(order=order, contrast=contrast, source=source)
     context = order if context is None else context
