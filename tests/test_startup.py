@@ -1,4 +1,4 @@
-"""Each in a Python of its own, which has not imported TensorFlow yet."""
+"""Each in a Python of its own, which has not imported TensorFlow yet, or finds a false one."""
 
 
 def test_tensorflow_comes_without_chatter(python):
@@ -13,17 +13,20 @@ def test_tensorflow_comes_without_chatter(python):
     assert result.stdout == "True tensorflow 1.0\n"
 
 
-def test_what_is_said_afterwards_is_heard_and_the_users_log_level_kept(python):
+def test_what_is_said_afterwards_is_heard_and_the_users_log_level_kept(python, tmp_path):
+    for name in ("keras", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("import os\nos.write(2, b'chatter\\n')\n")
     code = (
+        f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from tfsci.startup import import_tensorflow\n"
-        "import os, sys\n"
         "import_tensorflow()\n"
         "print('by Python', file=sys.stderr)\n"
         "os.write(2, b'by C\\n')\n"
         "print(os.environ['TF_CPP_MIN_LOG_LEVEL'])\n"
     )
-    result = python(code, TF_CPP_MIN_LOG_LEVEL="0")
-    assert (result.stdout, result.stderr) == ("0\n", "by Python\nby C\n")
+    for given, kept in (({}, "3"), ({"TF_CPP_MIN_LOG_LEVEL": "0"}, "0")):
+        result = python(code, **given)
+        assert (result.stdout, result.stderr) == (f"{kept}\n", "by Python\nby C\n")
 
 
 def test_a_failed_import_tells_all(python, tmp_path):

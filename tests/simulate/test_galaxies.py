@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tfsci.simulate import galaxies
+from tfsci.simulate import galaxies, profiles, texture
 
 ROWS = range(60)
 
@@ -18,9 +18,9 @@ def cutouts():
     ("n", "tolerance"), [(0.5, 1e-4), (1, 4e-6), (2.5, 1e-7), (4, 2e-8), (6, 2e-9), (10, 2e-10)]
 )
 def test_sersic_b_halves_the_incomplete_gamma_function(n, tolerance):
-    assert special.gammainc(2 * n, galaxies.sersic_b(n)) == pytest.approx(0.5, rel=0, abs=tolerance)
+    assert special.gammainc(2 * n, profiles.sersic_b(n)) == pytest.approx(0.5, rel=0, abs=tolerance)
     exact = special.gammaincinv(2 * n, 0.5)
-    assert galaxies.sersic_b(n) == pytest.approx(exact, rel=0, abs=1.1 * tolerance)
+    assert profiles.sersic_b(n) == pytest.approx(exact, rel=0, abs=1.1 * tolerance)
 
 
 @pytest.mark.parametrize("n", [1, 2.5, 4])
@@ -28,7 +28,7 @@ def test_half_of_the_flux_lies_within_the_effective_radius(n):
     # A fine square grid of a quarter of the plane; the cusp at the middle is what limits it.
     grid = (np.arange(2000) + 0.5) / 500  # in units of R_e, to 4 R_e
     radius = np.hypot(grid, grid[:, None])
-    within = galaxies.sersic(radius, 1.0, n)[radius < 1].sum() * 4 / 500**2
+    within = profiles.sersic(radius, 1.0, n)[radius < 1].sum() * 4 / 500**2
     assert within == pytest.approx(0.5, rel=0.01)
 
 
@@ -36,7 +36,7 @@ def test_half_of_the_flux_lies_within_the_effective_radius(n):
 def test_sersic_has_unit_flux(n):
     edges = np.geomspace(1e-9, 1e4, 20_001)
     middle = np.sqrt(edges[1:] * edges[:-1])
-    flux = (galaxies.sersic(middle, 1.7, n) * np.pi * np.diff(edges**2)).sum()
+    flux = (profiles.sersic(middle, 1.7, n) * np.pi * np.diff(edges**2)).sum()
     assert flux == pytest.approx(1, abs=1e-4)
 
 
@@ -47,14 +47,14 @@ def test_a_drawn_spheroid_holds_half_its_flux_within_its_ellipse(n, tolerance):
     x, y = np.broadcast_to(grid, (1, 160, 160)), np.broadcast_to(grid[:, None], (1, 160, 160))
     shape = [np.full((1, 1, 1), v) for v in (0.5, 6.0, n, 0.7)]
     image = galaxies._spheroid(x, y, *shape)[0] * 0.4**2
-    a, b = galaxies._turned(x[0], y[0], 0.5)
+    a, b = texture.turned(x[0], y[0], 0.5)
     half = image[np.hypot(a, b / 0.7) < 6].sum()
     assert half == pytest.approx(0.5, abs=0.5 * tolerance + 0.005)  # pixels that the edge cuts
 
 
 def test_edge_on_disc_has_unit_flux_and_its_profiles():
     r, z = np.linspace(-40, 40, 4001), np.linspace(-8, 8, 801)
-    light = galaxies.edge_on(r, z[:, None], 2.0, 0.5)
+    light = profiles.edge_on(r, z[:, None], 2.0, 0.5)
     assert light.sum() * 0.02**2 == pytest.approx(1, abs=1e-4)
     vertical = light[:, 2100] / light[400, 2100]
     assert vertical == pytest.approx(1 / np.cosh(z / 0.5) ** 2, abs=1e-12)
@@ -75,17 +75,17 @@ def test_spiral_arms_move_light_and_add_none():
 
 
 def test_point_spread_function_keeps_the_flux_and_has_its_width():
-    psf = galaxies.moffat(128, 0.1, [1.2])
+    psf = profiles.moffat(128, 0.1, [1.2])
     assert psf.sum() == pytest.approx(1, abs=1e-5)
     assert psf[0, 0, 6] / psf[0, 0, 0] == pytest.approx(0.5, abs=1e-5)  # 0.6″ is half of 1.2″
     light = np.random.default_rng(0).random((1, 128, 128), "float32")
-    blurred = galaxies.convolve(light, psf)
+    blurred = profiles.convolve(light, psf)
     assert blurred.sum() == pytest.approx(light.sum(), rel=1e-5)
     assert blurred.std() < 0.2 * light.std()
     point = np.zeros((1, 128, 128), "float32")
     point[0, 40, 50] = 1
     moved = np.roll(psf, (40, 50), axis=(1, 2))
-    assert galaxies.convolve(point, psf) == pytest.approx(moved, abs=1e-6)
+    assert profiles.convolve(point, psf) == pytest.approx(moved, abs=1e-6)
 
 
 def test_photon_noise_has_the_variance_of_its_mean():

@@ -30,8 +30,8 @@ def test_elliptic_integral_by_the_arithmetic_geometric_mean(modulus):
 
 
 def test_onsager_energy():
-    # Independent: u = −coth 2K − … as the derivative of his free energy, integrated numerically,
-    # ln λ = ln(2 cosh² 2K)/2 … → −βf = ln 2/2 + ∫ arcosh-form over 0 … π, by the trapezoid rule.
+    # The slope of his free energy, −βf = ½ ln(2 sinh 2K) + (1/2π) ∫_0^π arcosh(cosh 2K coth 2K −
+    # cos θ) dθ, integrated numerically.
     def log_z(k):
         angle = (np.arange(4000) + 0.5) * math.pi / 4000
         c = math.cosh(2 * k) ** 2 / math.sinh(2 * k)
@@ -112,8 +112,9 @@ def test_clusters_against_a_graph_library():
 def chi_squared(sample, expected):
     """Merges levels until each is expected 10 times; returns (χ² − n)/√(2n)."""
     group = np.floor(np.cumsum(expected) / 10)
-    seen, awaited = (np.bincount(np.unique(group, return_inverse=True)[1], w) for w in
-                     (sample, expected))
+    seen, awaited = (
+        np.bincount(np.unique(group, return_inverse=True)[1], w) for w in (sample, expected)
+    )
     keep = awaited > 5
     chi = ((seen - awaited) ** 2 / np.maximum(awaited, 1e-9))[keep].sum()
     return (chi - keep.sum()) / math.sqrt(2 * keep.sum())
@@ -181,14 +182,16 @@ def test_limits_of_the_best_accuracy():
     assert ising.best_accuracy(8, (2.3, 3.0)) == pytest.approx(1, abs=1e-9)
     assert ising.best_accuracy(8, (1.0, 2.2)) == pytest.approx(1, abs=1e-9)
     accuracies = [ising.best_accuracy(size) for size in (2, 4, 8, 16, 32)]
-    assert accuracies == sorted(accuracies) and accuracies[0] > (3.5 - T_C) / 2
+    assert accuracies == sorted(accuracies)
+    assert accuracies[0] == pytest.approx((3.5 - T_C) / 2)  # 2×2: always "above" is best
     assert accuracies[-1] == pytest.approx(0.97904, abs=1e-5)
-    # 2×2 by hand: E is −8, 0 or 8 with weights 2 e^{8/T}, 12, 2 e^{−8/T}.
-    t = 1.5 + 2 * (np.arange(200_000) + 0.5) / 200_000
+    # 2×2 from 1 to 3.5: E is −8, 0 or 8 with weights 2 e^{8/T}, 12, 2 e^{−8/T}.
+    t = 1 + 2.5 * (np.arange(200_000) + 0.5) / 200_000
     weights = np.array([2 * np.exp(8 / t), 12 + 0 * t, 2 * np.exp(-8 / t)])
     weights /= weights.sum(axis=0) * len(t)
     tie = np.maximum(weights[:, t > T_C].sum(axis=1), weights[:, t < T_C].sum(axis=1)).sum()
-    assert ising.best_accuracy(2) == pytest.approx(tie, abs=1e-5)
+    assert tie > (3.5 - T_C) / 2.5 + 0.01
+    assert ising.best_accuracy(2, (1.0, 3.5)) == pytest.approx(tie, abs=1e-5)
 
 
 def test_shapes_labels_and_temperatures():

@@ -66,8 +66,9 @@ def initial_conditions(
     waves *= amplitude / math.sqrt((1 / number**2).sum())
     u = np.empty((len(rows), points))
     for row, index in zip(u, rows, strict=True):
-        # One by one: the last bits of a product of matrices depend on their shapes.
-        row[:] = np.random.default_rng([seed, index]).standard_normal((modes, 2)).T.ravel() @ waves
+        # a_1 b_1 a_2 b_2 …, so that more modes leave the first ones as they are.
+        normal = np.random.default_rng([seed, index]).standard_normal((modes, 2))
+        row[:] = (normal.T.reshape(-1, 1) * waves).sum(axis=0)
     return u
 
 
@@ -173,8 +174,9 @@ def _solve_one(u: np.ndarray, times: tuple[float, ...], viscosity: float) -> np.
         return mean + _solve_in_logs(v, exponent, points, times, viscosity)
     weights = np.exp(exponent)
     kernel = _kernel(points, nodes, times, viscosity)
-    sums = kernel @ np.stack([weights * v, weights], axis=-1)  # (T, points, nodes) @ (T, nodes, 2)
-    return mean + sums[..., 0] / sums[..., 1]
+    # Not by BLAS, whose last bits depend on its threads.
+    above, below = (np.einsum("tpn,tn->tp", kernel, column) for column in (weights * v, weights))
+    return mean + above / below
 
 
 def _nodes(points: int, time: float, slope: float, viscosity: float) -> int:

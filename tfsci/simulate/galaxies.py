@@ -26,10 +26,13 @@ type at best. It is an upper bound: the likelihood of a picture has no closed fo
 faintness and blur cost beyond ε is not known.
 """
 
-import functools
 import math
 
 import numpy as np
+
+from tfsci.simulate.checks import check
+from tfsci.simulate.profiles import convolve, edge_on, moffat, sersic
+from tfsci.simulate.texture import smooth_noise, turned
 
 TYPES = ("elliptical", "spiral", "edge-on disc", "merger")
 FIELD = 25.6  # arcsec
@@ -57,77 +60,8 @@ def best_accuracy(label_noise: float = 0.05) -> float:
     >>> best_accuracy(0.05)
     0.95
     """
-    _check(label_noise=label_noise)
+    check(_RANGES, label_noise=label_noise)
     return max(1 - label_noise, label_noise / 3)
-
-
-def _check(**options) -> None:
-    for name, value in options.items():
-        low, high, kind = _RANGES[name]
-        number = isinstance(value, (int, float, np.number)) and low <= value <= high
-        if not (number and value == kind(value)):
-            what = "an integer" if kind is int else "a number"
-            raise ValueError(f"{name}: expected {what} from {low} to {high}; received {value!r}")
-
-
-def sersic_b(n):
-    """Returns b_n, where γ(2n, b_n) = Γ(2n)/2, to 4e-6 for n ≥ 1 and 1e-7 for n ≥ 2.5.
-
-    To n⁻² the series is Ciotti and Bertin's (1999, eq. 18). b_n is the median of a gamma
-    distribution of shape 2n, whose known series (Berg and Pedersen 2006) gives the last two terms:
-    the 131/1148175 that is usually quoted for n⁻³ leaves 4e-5 at n = 1 and 5e-7 at n = 4.
-    """
-    series = 4 / 405 + 46 / (25515 * n) + 281 / (3444525 * n**2) - 2375801 / (30690717750 * n**3)
-    return 2 * n - 1 / 3 + series / n
-
-
-def sersic(radius, effective_radius, n):
-    """Returns the round Sérsic profile of unit flux, per unit of area; arguments broadcast."""
-    b = sersic_b(n)
-    gamma = np.vectorize(math.gamma)(2.0 * n)
-    scale = b ** (2 * n) / (2 * math.pi * n * gamma * effective_radius**2)
-    return scale * np.exp(-b * (radius / effective_radius) ** (1 / n))
-
-
-@functools.cache
-def _edge_on_table() -> tuple[np.ndarray, np.ndarray]:
-    """Tabulates x K₁(x) = x ∫₀^∞ exp(−x cosh t) cosh t dt on 0 … 20, by the trapezoidal rule."""
-    x = np.linspace(0, 20, 2001)
-    t = np.linspace(0, 12, 1201)
-    values = np.exp(-x[:, None] * np.cosh(t)) * np.cosh(t)
-    values = x * (values.sum(axis=1) - 0.5 * values[:, 0]) * t[1]
-    values[0] = 1  # the limit
-    return x, values
-
-
-def edge_on(r, z, scale_length, scale_height):
-    """Returns the edge-on exponential sech² disc of unit flux, per unit of area."""
-    along = np.interp(np.abs(r) / scale_length, *_edge_on_table())
-    decay = np.exp(-2 * np.abs(z) / scale_height)  # sech² = 4 e^(−2|u|) / (1 + e^(−2|u|))²
-    return along * 2 * decay / ((1 + decay) ** 2 * math.pi * scale_length * scale_height)
-
-
-def moffat(size: int, pixel: float, fwhm, beta: float = 3.5) -> np.ndarray:
-    """Returns point-spread functions that sum to 1, centred on pixel (0, 0) and periodic.
-
-    Args:
-        size: Pixels along an edge.
-        pixel: Arcsec a pixel.
-        fwhm: Full width at half maximum in arcsec, shape (B,).
-        beta: Slope of the wings, (1 + r²/γ²)^(−β) (Moffat 1969).
-
-    Returns:
-        Shape (B, size, size), float32.
-    """
-    offset = (np.fft.fftfreq(size) * size * pixel) ** 2
-    width = np.asarray(fwhm, float)[:, None, None] / (2 * math.sqrt(2 ** (1 / beta) - 1))
-    psf = (1 + (offset + offset[:, None]) / width**2) ** -beta
-    return (psf / psf.sum(axis=(1, 2), keepdims=True)).astype("float32")
-
-
-def convolve(light: np.ndarray, psf: np.ndarray) -> np.ndarray:
-    """Convolves periodically over the last two axes, so that the flux is kept."""
-    return np.fft.irfft2(np.fft.rfft2(light) * np.fft.rfft2(psf), s=light.shape[-2:])
 
 
 def expose(electrons: np.ndarray, sky: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -178,7 +112,7 @@ def generate(
     Raises:
         ValueError: An argument is out of its range.
     """
-    _check(seed=seed, size=size, label_noise=label_noise, brightness=brightness)
+    check(_RANGES, seed=seed, size=size, label_noise=label_noise, brightness=brightness)
     if channels not in (1, 3):
         raise ValueError(f"channels: expected 1 or 3; received {channels!r}")
     rows = np.asarray(indices)
@@ -208,23 +142,11 @@ def _label(rng: np.random.Generator, label_noise: float) -> tuple[int, int]:
     return kind, (kind + 1 + other) % 4 if wrong else kind
 
 
-def _field(table: np.ndarray, cells: int, size: int) -> np.ndarray:
-    """Smooth noise of variance 1 with `cells` bumps along an edge, from a table of uniforms."""
-    where = (np.arange(size) + 0.5)[:, None] / size * (cells - 1) - np.arange(cells)
-    weights = np.exp(-(where**2))
-    weights = (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype("float32")
-    return weights @ ((table[:, :cells, :cells] - 0.5) * 12**0.5) @ weights.T
-
-
-def _turned(x, y, angle):
-    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-
-
 def _spheroid(x, y, angle, effective_radius, n, q) -> np.ndarray:
     """A Sérsic galaxy of unit flux; the pixels of its core are means over 8×8 points."""
 
     def light(x, y):
-        a, b = _turned(x, y, angle)
+        a, b = turned(x, y, angle)
         return sersic(np.sqrt(a**2 + (b / q) ** 2), effective_radius, n) / q
 
     image = light(x, y)
@@ -256,7 +178,7 @@ def _elliptical(x, y, draw, noise) -> np.ndarray:
 
 def _spiral(x, y, draw, noise) -> np.ndarray:
     angle, q, h = draw(0, math.pi), draw(0.35, 1), draw(1.9, 3.2)
-    a, b = _turned(x, y, angle)
+    a, b = turned(x, y, angle)
     radius, azimuth = np.sqrt(a**2 + (b / q) ** 2) + 1e-3, np.arctan2(b / q, a)
     arms = np.where(draw(0, 1) < 0.7, np.float32(2), np.float32(3))
     winding = np.sign(draw(-1, 1)) / np.tan(draw(0.22, 0.45))
@@ -269,7 +191,7 @@ def _spiral(x, y, draw, noise) -> np.ndarray:
     disc = disc * (_DISC * (1 - share) + _BLUE * share * arm)
     bulge = _spheroid(x, y, angle, h * draw(0.2, 0.35), draw(1.2, 3.5), 0.5 + 0.5 * q)
     barred, length = draw(0, 1) < 0.35, 0.45 * h
-    a, b = _turned(x, y, angle + draw(-0.5, 0.5))
+    a, b = turned(x, y, angle + draw(-0.5, 0.5))
     bar = np.exp(-0.5 * ((a / length) ** 2 + (b / (0.3 * length)) ** 2)) / (0.6 * math.pi)
     bulge_share, bar_share = draw(0.06, 0.3), 0.08 * barred
     light = bulge_share * bulge + bar_share * bar / length**2
@@ -278,7 +200,7 @@ def _spiral(x, y, draw, noise) -> np.ndarray:
 
 def _edge_on_disc(x, y, draw, noise) -> np.ndarray:
     angle, h, flat = draw(0, math.pi), draw(1.8, 3.2), draw(5, 8)
-    r, z = _turned(x, y, angle)
+    r, z = turned(x, y, angle)
     height = np.maximum(h / flat, 0.36)
     z = z + draw(-0.012, 0.012) * r * np.abs(r) / h  # a slight warp
     disc = edge_on(r, z, h, height).astype("float32")
@@ -332,7 +254,7 @@ def _scene(types, uniforms, tables, size: int) -> np.ndarray:
 
         x = grid - draw(-0.8, 0.8) + np.zeros((1, wide, 1), "float32")
         y = grid[:, None] - draw(-0.8, 0.8) + np.zeros((1, 1, wide), "float32")
-        noise = [_field(tables[chosen, j], cells, wide) for j, cells in enumerate((9, 26))]
+        noise = [smooth_noise(tables[chosen, j], cells, wide) for j, cells in enumerate((9, 26))]
         electrons = 6e4 * 10 ** draw(0, 1) * _KINDS[kind](x, y, draw, noise)
         light[chosen] = electrons.swapaxes(0, 1)
     # Field stars and far galaxies, at least 7″ from the middle, 150 to 15,000 electrons.
