@@ -48,7 +48,7 @@ def learning_curve(
     ax.set_ylabel({"loss": "loss (nats)"}.get(metric, metric))
     ax.set_xlim(0.5, max(epochs, default=1) + 0.5)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if metric == "loss":
+    if metric == "loss" and any(value > 0 for line in ax.lines for value in line.get_ydata()):
         ax.set_yscale("log")
     ax.grid(True, alpha=0.3)
     if ax.lines:

@@ -54,7 +54,12 @@ class TestLimit:
         source = catalog.load("digits", limit=10**6)
         assert [part.num_samples for part in parts(source)] == [1258, 360, 179]
 
-    @pytest.mark.parametrize("limit", [0, 1, 25])
+    @pytest.mark.parametrize("limit", [0, -5])
+    def test_of_nothing_is_refused(self, limit):
+        with pytest.raises(ValueError, match=f"--limit {limit}: expected at least 1"):
+            catalog.load("digits", limit=limit)
+
+    @pytest.mark.parametrize("limit", [1, 25])
     def test_that_leaves_a_split_empty_is_refused(self, limit):
         """The first 25 are three of a class at most, the last at 2.5/3 < 0.9: none to test on."""
         with pytest.raises(ValueError) as error:

@@ -70,7 +70,7 @@ def test_kaufman_is_the_sum_over_all_states(size, t):
 
 
 def test_states_of_the_two_by_two_torus_by_hand():
-    # Each pair of neighbours is bonded twice: all equal −8 (2), checkerboard 8 (2), the rest 0 (12).
+    # Neighbours are bonded twice: all equal −8 (2 states), checkerboard 8 (2), the rest 0 (12).
     assert np.bincount(np.rint(ising.energy(all_states(2)) * 4).astype(int) + 8).tolist() == (
         [2] + [0] * 7 + [12] + [0] * 7 + [2]
     )
@@ -179,8 +179,8 @@ def test_best_accuracy_against_the_best_rule_on_samples():
 
 
 def test_limits_of_the_best_accuracy():
-    assert ising.best_accuracy(8, (2.3, 3.0)) == pytest.approx(1, abs=1e-9)
-    assert ising.best_accuracy(8, (1.0, 2.2)) == pytest.approx(1, abs=1e-9)
+    assert ising.best_accuracy(8, (2.3, 3.0)) == ising.best_accuracy(8, (2.0, 2.0)) == 1
+    assert ising.best_accuracy(8, (1.0, T_C + 1e-9)) == pytest.approx(1, abs=1e-8)
     accuracies = [ising.best_accuracy(size) for size in (2, 4, 8, 16, 32)]
     assert accuracies == sorted(accuracies)
     assert accuracies[0] == pytest.approx((3.5 - T_C) / 2)  # 2×2: always "above" is best

@@ -1,5 +1,6 @@
 """The Markov source: entropy by several routes, the statistics of what it makes, determinism."""
 
+import itertools
 import math
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_sequences_start_in_the_stationary_distribution():
 def test_context_lowers_the_floor_in_steps():
     for order in (1, 2, 3):
         floors = [sequences.entropy_rate(order, context=c) for c in range(order + 1)]
-        assert all(a > b + 0.2 for a, b in zip(floors[:-1], floors[1:], strict=True))
+        assert all(a > b + 0.2 for a, b in itertools.pairwise(floors))
         assert sequences.entropy_rate(order, context=9) == sequences.entropy_rate(order)
 
 

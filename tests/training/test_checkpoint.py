@@ -93,9 +93,7 @@ class TestNewest:
         model = built()
         assert checkpoint.restore_latest(tmp_path, model) == 10
         assert same(state(model), state(old))
-        assert capsys.readouterr().out == (
-            f"{path} is damaged; the checkpoint before it is taken\n"
-        )
+        assert capsys.readouterr().out == (f"{path} is damaged and passed over\n")
 
     def test_what_a_killed_process_left_is_not_one(self, tmp_path):
         (tmp_path / ".step-000000030.123.npz").write_bytes(b"half")

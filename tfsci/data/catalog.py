@@ -28,6 +28,8 @@ def load(spec: str = "digits", limit: int | None = None) -> Source:
     """
     if spec not in _MAKERS:
         raise ValueError(f"--data {spec}: unknown data set; expected one of {', '.join(_MAKERS)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: expected at least 1")
     x, y, num_classes, known_answer = _MAKERS[spec]()
     x, y = x[:limit].astype("float32"), y[:limit].astype("int32")
     parts = [Split(x[part], y[part]) for part in stratified_split(y)]

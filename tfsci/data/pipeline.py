@@ -39,7 +39,7 @@ class Batches:
 def check_batch_size(batch_size: int, num_shards: int) -> None:
     """Raises a ValueError with the nearest sizes that work where n does not divide the batch."""
     if batch_size < 1 or batch_size % num_shards:
-        below = batch_size // num_shards * num_shards
+        below = max(0, batch_size // num_shards * num_shards)
         sizes = [str(size) for size in (below, below + num_shards) if size > 0]
         raise ValueError(
             f"--batch-size {batch_size}: the global batch is cut into {num_shards} equal parts, "

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 
-from tfsci.distributed.launch import Launch
+from tfsci.distributed.launch import Launch, whole_number
 
 
 def cores_of_rank(
@@ -21,7 +21,7 @@ def cores_of_rank(
             default.
     """
     usable = sorted(os.sched_getaffinity(0) if usable is None else usable)
-    node_cores = node_cores or int(os.environ.get("SLURM_CPUS_ON_NODE") or os.cpu_count())
+    node_cores = node_cores or whole_number(os.environ, "SLURM_CPUS_ON_NODE") or os.cpu_count()
     binds = launch.launcher != "horovodrun"  # whose ranks, started by a shell, are never bound
     if binds and len(usable) * launch.local_size <= node_cores:
         return usable

@@ -16,8 +16,8 @@ class Launch:
         world_size: Number of processes.
         local_rank: This process among those of its node.
         local_size: Number of processes on this node.
-        node_rank: This node among all.
-        num_nodes: Number of nodes.
+        node_rank: This node among all; where the launcher does not say, as if all had as many.
+        num_nodes: Number of nodes; likewise.
     """
 
     launcher: str = "none"
@@ -60,8 +60,10 @@ def detect(environ: Mapping[str, str] = os.environ) -> Launch:
     for launcher, *names in _VARIABLES:
         if names[0] in environ and names[1] in environ:
             rank, size, local_rank, local_size, node_rank, num_nodes = (
-                _number(environ, name) for name in names
+                whole_number(environ, name) for name in names
             )
+            if not size:
+                raise ValueError(f"{names[1]}=0 in the environment: expected at least 1 process")
             local_size = local_size or _tasks_on_node(environ, node_rank or 0) or size
             num_nodes = num_nodes or -(-size // local_size)
             if launcher == "mpirun":  # its NODE_RANK counts within the node, whatever its name says
@@ -71,7 +73,8 @@ def detect(environ: Mapping[str, str] = os.environ) -> Launch:
     return Launch()
 
 
-def _number(environ: Mapping[str, str], name: str) -> int | None:
+def whole_number(environ: Mapping[str, str], name: str) -> int | None:
+    """Returns a variable as a number, None where it is not set; else raises a ValueError."""
     value = environ.get(name)
     if value is None:
         return None

@@ -21,7 +21,8 @@ def build(name: str, **options) -> "keras.Model":
         An uncompiled functional model whose outputs are float32 logits.
 
     Raises:
-        ValueError: The name, the variant or an option is unknown, or the options do not fit.
+        ValueError: The name or the variant is unknown, or the options do not fit.
+        TypeError: The builder has no such option.
 
     Example:
         >>> model = build("cnn", variant="oak-ridge", input_shape=(128, 128, 3), num_classes=231)

@@ -63,7 +63,8 @@ def build(
         raise ValueError(f"num_classes {num_classes}: expected at least 2")
     if not 0 <= rate < 1:
         raise ValueError(f"dropout {rate}: expected 0 ≤ dropout < 1")
-    if len(input_shape) != 3:
+    whole = all(isinstance(edge, int) and edge > 0 for edge in input_shape)
+    if len(input_shape) != 3 or not whole:
         raise ValueError(
             f"input_shape {input_shape}: cnn takes images, expected (height, width, channels)"
         )

@@ -113,7 +113,9 @@ def log_partition(coupling, size: int) -> np.ndarray:
 
 
 def energy_distribution(temperature: float, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Returns all energies E of the L×L torus, in J, and P(E | T), each exact to about 1e-12.
+    """Returns all energies E of the L×L torus, in J, and their P(E | T), exact but for rounding.
+
+    Absolute errors stay below 1e-10 up to L = 64 and 1e-8 up to 128.
 
     >>> energies, p = energy_distribution(2.0, size=2)  # 2 states at −8, 12 at 0, 2 at 8
     >>> bool(abs(p[0] / p[2] - math.exp(4) / 6) < 1e-9)
@@ -131,12 +133,13 @@ def energy_distribution(temperature: float, size: int = 32) -> tuple[np.ndarray,
 
 @functools.lru_cache(maxsize=32)
 def _best(size: int, low: float, high: float) -> float:
+    if not low < CRITICAL_TEMPERATURE < high:
+        return 1.0
     nodes, weights = np.polynomial.legendre.leggauss(size + 32)
-    middle = min(max(low, CRITICAL_TEMPERATURE), high)
     joint = []
-    for a, b in ((low, middle), (middle, high)):
-        ends = [energy_distribution(t, size)[1] for t in a + (b - a) * (nodes + 1) / 2 if b > a]
-        joint.append((b - a) / (high - low) / 2 * weights[: len(ends)] @ ends if ends else 0.0)
+    for a, b in ((low, CRITICAL_TEMPERATURE), (CRITICAL_TEMPERATURE, high)):
+        p = [energy_distribution(t, size)[1] for t in a + (b - a) * (nodes + 1) / 2]
+        joint.append((b - a) / (high - low) / 2 * weights @ p)
     return float(np.maximum(*joint).sum())
 
 

@@ -47,9 +47,9 @@ def restore_latest(folder: Path, model) -> int | None:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)
         except _DAMAGED:
-            print(f"{path} is damaged; the checkpoint before it is taken")
+            print(f"{path} is damaged and passed over")
             continue
-        shapes = {key: array.shape for key, array in arrays.items()}
+        shapes = {key: getattr(array, "shape", None) for key, array in arrays.items()}
         if shapes != {key: tuple(v.shape) for key, v in variables.items()}:
             raise ValueError(f"{path} is of another model; name another --output")
         for key, variable in variables.items():

@@ -97,7 +97,7 @@ def parser(description: str, **defaults: object) -> Parser:
     add("--profile", type=positive_int, nargs="?", const=10, metavar="STEPS",
         help="trace STEPS steps (10) into the run folder; TensorBoard reads it")  # fmt: skip
     add("--quiet", action="store_true", help="print the result alone")
-    parser.set_defaults(**{**dataclasses.asdict(Options()), **defaults})
+    parser.set_defaults(**dataclasses.asdict(dataclasses.replace(Options(), **defaults)))
     return parser
 
 

@@ -47,8 +47,9 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
 
     startup.import_tensorflow()
     strategy = choose(options.strategy, launch, compression=options.compression)
+    peak = scaled(options.learning_rate, options.scale_lr, strategy.world_size)
     learning_rate = schedule(
-        scaled(options.learning_rate, options.scale_lr, strategy.world_size),
+        peak,
         total_steps,
         round(options.warmup_epochs * steps_per_epoch),
         options.schedule,
@@ -56,7 +57,9 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     network = _compiled(options, source, strategy, model, model_options)
     folder = None
     if strategy.is_chief:
-        settings = _settings(options, launch, strategy, {"name": model, **model_options})
+        settings = _settings(options, launch, strategy)
+        settings["options"]["peak_learning_rate"] = peak
+        settings["options"]["model"] = {"name": model, **model_options}
         folder = RunFolder(_output(options, model), settings, options.resume)
 
     shard = (strategy.rank, strategy.num_shards)
@@ -148,6 +151,8 @@ def _callbacks(options: Options, folder: RunFolder | None, train: pipeline.Batch
 def _resume(network, folder: RunFolder | None, strategy: Strategy) -> int:
     """Loads the newest checkpoint on the chief; returns the steps done, on every rank."""
     step = checkpoint.restore_latest(folder.checkpoints, network) if folder else None
+    if folder and step is None:
+        print(f"no whole checkpoint in {folder.checkpoints}: the training starts anew")
     return strategy.broadcast_value(step or 0)
 
 
@@ -160,7 +165,7 @@ def _output(options: Options, model: str) -> Path:
     return Path("runs") / f"{options.data.replace(':', '-').replace('/', '-')}-{model}-{stamp}"
 
 
-def _settings(options: Options, launch: Launch, strategy: Strategy, model: dict) -> dict:
+def _settings(options: Options, launch: Launch, strategy: Strategy) -> dict:
     packages = ("tensorflow", "keras", "numpy", "horovod")
     versions = {"tfsci": __version__, "python": platform.python_version()}
     for package in packages:
@@ -169,7 +174,7 @@ def _settings(options: Options, launch: Launch, strategy: Strategy, model: dict)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     return {
-        "options": {**dataclasses.asdict(options), "model": model},
+        "options": dataclasses.asdict(options),
         "versions": versions,
         "world_size": strategy.world_size,
         "strategy": strategy.name,

@@ -20,7 +20,7 @@ def cosine(progress: float) -> float:
 
 
 def step(progress: float, boundaries: tuple[float, ...] = (1 / 3, 2 / 3, 8 / 9)) -> float:
-    """Returns a tenth less from each boundary on.
+    """Returns a factor that falls to a tenth of itself at each boundary.
 
     The default is the ImageNet recipe of 90 epochs, drops at 30, 60 and 80 (Goyal et al. 2017,
     section 5.1).
@@ -40,7 +40,10 @@ def scaled(learning_rate: float, rule: str, world_size: int) -> float:
             ``"none"``.
         world_size: Number of replicas, n.
     """
-    return learning_rate * {"none": 1, "sqrt": math.sqrt(world_size), "linear": world_size}[rule]
+    factors = {"none": 1, "sqrt": math.sqrt(world_size), "linear": world_size}
+    if rule not in factors:
+        raise ValueError(f"--scale-lr {rule}: expected one of {', '.join(factors)}")
+    return learning_rate * factors[rule]
 
 
 def schedule(
