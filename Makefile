@@ -32,7 +32,7 @@ train: horovod  ## Train a CNN on two Horovod ranks
 lint: $(INSTALLED)  ## Check style and the order of imports
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/lint-imports --no-timing > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@$(BIN)/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
 .PHONY: test
 test: lint horovod  ## Run the linters and all tests
