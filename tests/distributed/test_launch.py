@@ -58,7 +58,7 @@ def srun(rank, local_rank, node, tasks):
     ("environ", "expected"),
     [
         ({}, Launch()),
-        ({"HOME": "/root"}, Launch("none", 0, 1, 0, 1, 0, 1)),
+        ({"HOME": "/home/me"}, Launch("none", 0, 1, 0, 1, 0, 1)),
         (HOROVODRUN, Launch("horovodrun", 5, 8, 1, 4, 1, 2)),
         (OPENMPI, Launch("mpirun", 6, 8, 2, 4, 1, 2)),
         (JSRUN, Launch("jsrun", 7, 12, 1, 6, 1, 2)),
