@@ -17,7 +17,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		setuptools wheel > .venv/pip.log 2>&1 || { cat .venv/pip.log; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--no-build-isolation --editable '.[horovod,test]' > .venv/pip.log 2>&1 || { cat .venv/pip.log; exit 1; }
+		--no-build-isolation --editable '.[data,horovod,test]' > .venv/pip.log 2>&1 || { cat .venv/pip.log; exit 1; }
 	@touch $@
 
 .PHONY: horovod
@@ -40,7 +40,10 @@ test: lint horovod  ## Run the linters and all tests
 
 .PHONY: bench
 bench: horovod  ## Measure speed, as ratios
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--no-build-isolation --editable '.[bench]' > .venv/pip.log 2>&1 || { cat .venv/pip.log; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/step.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/input.py
 
 .PHONY: clean
 clean:  ## Remove .venv and all caches of the checkout; runs/ stays

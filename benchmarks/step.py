@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+from harness import run, say
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 BATCH, SHAPE, CLASSES = 32, (128, 128, 3), 231
@@ -139,8 +141,8 @@ def bench_ranks() -> None:
         for kind, rates in kinds.items():
             launcher = [] if kind == "one" else [BIN / "horovodrun", "-np", "2"]
             command = [*launcher, sys.executable, __file__, "--rank", kind]
-            run = subprocess.run(command, capture_output=True, text=True, check=True)
-            rates.append(float(run.stdout.rpartition(":")[2]))
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rates.append(float(done.stdout.rpartition(":")[2]))
     one, exchange, nothing = (statistics.median(rates) for rates in kinds.values())
     note = f"{one:.0f} images/s alone, {exchange:.0f} on two"
     say("two ranks / one process", exchange / one, "≥ 0.85", note)
@@ -179,34 +181,17 @@ def bench_start() -> None:
         times = []
         for _ in range(5):
             start = time.perf_counter()
-            run = subprocess.run([sys.executable, *command], capture_output=True, cwd=ROOT)
+            done = subprocess.run([sys.executable, *command], capture_output=True, cwd=ROOT)
             times.append(time.perf_counter() - start)
-            if run.returncode:
+            if done.returncode:
                 sys.exit(f"{what}: failed, or loaded TensorFlow")
         say(what, statistics.median(times), "< 0.3 s", "")
 
 
-def say(what: str, value: float, wanted: str, note: str) -> None:
-    """Prints a line of the table."""
-    print(f"{what:44}{value:6.2f}  {wanted:9}{note}", flush=True)
-
-
-def main() -> None:
-    """Runs the benchmarks that the command line names, each in a process of its own."""
-    benches = {"fit": bench_fit, "stall": bench_stall, "ranks": bench_ranks, "start": bench_start}
-    match sys.argv[1:]:
-        case ["--rank", kind]:
-            rank(kind)
-        case ["--one", name]:
-            benches[name]()
-        case names if set(names) <= set(benches):
-            for name in names or benches:
-                subprocess.run([sys.executable, __file__, "--one", name], check=True)
-        case _:
-            print(__doc__)
-            sys.exit(2)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONPATH", str(ROOT))
-    main()
+    run(
+        __doc__,
+        {"fit": bench_fit, "stall": bench_stall, "ranks": bench_ranks, "start": bench_start},
+        {"rank": rank},
+    )

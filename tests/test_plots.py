@@ -86,3 +86,67 @@ class TestSaveCurves:
         monkeypatch.setattr(Figure, "suptitle", lambda self, text: titles.append(text))
         plots.save_curves(tmp_path / "a.png", HISTORY, {**METRICS, "world_size": world_size})
         assert titles == [title]
+
+
+class TestContactSheet:
+    def titles(self, figure):
+        return [ax.get_title() or ax.get_title("left") for ax in figure.axes]
+
+    def test_pictures_have_their_classes_as_titles(self):
+        x, y = np.random.default_rng(0).random((5, 4, 4, 3)), np.array([0, 1, 0, 1, 1])
+        figure = plots.contact_sheet(x, y, ("cat", "dog"), columns=3)
+        assert self.titles(figure) == ["cat", "dog", "cat", "dog", "dog", ""]
+        for ax, picture in zip(figure.axes, x, strict=False):
+            np.testing.assert_array_equal(ax.images[0].get_array(), picture)
+            assert not ax.get_xticks().size and not ax.get_yticks().size
+        assert not figure.axes[5].axison
+
+    def test_classes_without_names_and_long_names(self):
+        x = np.zeros((2, 4, 4, 1))
+        assert self.titles(plots.contact_sheet(x, np.array([3, 0]))) == ["class 3", "class 0"]
+        (title, _) = self.titles(plots.contact_sheet(x, np.array([0, 0]), ["$x$" * 10]))
+        assert title == ("$x$" * 10)[:19] + "…"
+
+    def test_one_channel_is_grey_and_spins_are_two_tone(self):
+        x = np.linspace(0, 1, 32).reshape(2, 4, 4, 1)
+        image = plots.contact_sheet(x, np.array([0, 1])).axes[0].images[0]
+        assert (image.cmap.name, image.get_clim()) == ("gray", (0, 1))
+        np.testing.assert_array_equal(image.get_array(), x[0, ..., 0])
+        spins = np.where(x < 0.4, -1.0, 1.0)
+        image = plots.contact_sheet(spins, np.array([0, 1])).axes[0].images[0]
+        assert image.cmap.name == "cividis"
+        assert set(np.unique(image.get_array())) == {0, 1}
+
+    def test_values_beyond_1_are_stretched_together(self):
+        x = np.array([0.0, 10.0]).reshape(2, 1, 1, 1) * np.ones((1, 2, 2, 3))
+        first, second = (ax.images[0] for ax in plots.contact_sheet(x, np.array([0, 0])).axes)
+        assert (first.get_array().max(), second.get_array().min()) == (0, 1)
+
+    def test_fields_are_lines(self):
+        x, y = np.random.default_rng(0).random((2, 3, 8))
+        figure = plots.contact_sheet(x, y)
+        assert self.titles(figure) == ["sample 0", "sample 1", "sample 2"]
+        for i, ax in enumerate(figure.axes):
+            lines = [line.get_ydata().tolist() for line in ax.lines]
+            assert lines == [x[i].tolist(), y[i].tolist()]
+        legend = figure.axes[0].get_legend().get_texts()
+        assert [text.get_text() for text in legend] == ["input", "target"]
+
+    def test_tokens_are_text(self):
+        x = np.array([[0, 1, 1], [1, 0, 0]])
+        figure = plots.contact_sheet(x, x, ("A", "C"))
+        assert [ax.texts[0].get_text() for ax in figure.axes] == ["ACC", "CAA"]
+        assert figure.axes[0].texts[0].get_family() == ["monospace"]
+        letters = np.frombuffer("é\nb$".encode(), "uint8").astype(int)[np.newaxis]
+        (ax,) = plots.contact_sheet(letters, letters).axes
+        assert ax.texts[0].get_text() == "é·b$"
+
+    def test_long_sequences_have_several_lines(self):
+        x = np.zeros((1, 130), int)
+        (ax,) = plots.contact_sheet(x, x, ("A",)).axes
+        assert list(map(len, ax.texts[0].get_text().split("\n"))) == [64, 64, 2]
+
+    @pytest.mark.parametrize("shape", [(0, 4, 4, 1), (4,), (2, 3, 4, 5, 6)])
+    def test_what_can_not_be_drawn_is_refused(self, shape):
+        with pytest.raises(ValueError, match="expected pictures"):
+            plots.contact_sheet(np.zeros(shape), np.zeros(2))

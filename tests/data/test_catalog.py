@@ -3,6 +3,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tfsci.data import catalog
+from tfsci.data.source import Split
+from tfsci.simulate import ising
 
 # Samples of each digit among the 1,797, as the data set's description counts them.
 COUNTS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -69,7 +71,95 @@ class TestLimit:
         )
 
 
-def test_an_unknown_spec_is_refused():
-    with pytest.raises(ValueError) as error:
-        catalog.load("mnist")
-    assert str(error.value) == "--data mnist: unknown data set; expected one of digits"
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("mnist", "--data mnist: unknown data set; expected one of digits, diffraction, damage, "),
+        ("", "--data : unknown data set"),
+        ("npz", "--data npz: expected npz:DIR"),
+        ("folder:", "--data folder:: expected folder:DIR"),
+        ("digits:3", "--data digits:3: digits take no options"),
+        ("damage:3,4", "--data damage:3,4: a bare value comes twice"),
+        ("damage:seed=1,seed=2", "--data damage:seed=1,seed=2: seed comes twice"),
+        ("npz:x,class=3", "--data npz:x,class=3: no option 'class'; expected classes=NUMBER"),
+        ("folder:x,size=big", "--data folder:x,size=big: size=big: expected a whole number"),
+        ("npz:/no/such", "/no/such"),
+        ("text:/no/such", "/no/such: no such file"),
+    ],
+)
+def test_a_spec_that_can_not_be_is_refused(spec, message, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        catalog.load(spec, data_dir=tmp_path)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parsed"),
+    [
+        ("digits", ("digits", "", {})),
+        ("damage:3,quality=0.5", ("damage", "", {"": "3", "quality": "0.5"})),
+        ("damage:", ("damage", "", {})),
+        ("npz:a,b/c=d,classes=231", ("npz", "a,b/c=d", {"classes": "231"})),
+        ("folder:C:/x,size=3", ("folder", "C:/x", {"size": "3"})),
+        ("tfds:imagenet2012:5.1.0,size=224", ("tfds", "imagenet2012:5.1.0", {"size": "224"})),
+        ("text:notes,old.txt", ("text", "notes,old.txt", {})),
+    ],
+)
+def test_a_spec_is_name_place_and_options(spec, parsed):
+    assert catalog.parse(spec) == parsed
+
+
+class TestSimulated:
+    def test_a_small_set_is_made_in_memory(self, tmp_path):
+        source = catalog.load("ising:size=8,sweeps=2,samples=100", data_dir=tmp_path)
+        assert [part.num_samples for part in parts(source)] == [70, 20, 10]
+        assert isinstance(source.train, Split)
+        assert source.known_answer == ising.best_accuracy(8)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("limit", [1, 4])
+    def test_a_limit_that_leaves_a_split_empty_is_refused(self, limit):
+        with pytest.raises(ValueError, match=f"--limit {limit}: leaves a split of ising without"):
+            catalog.load("ising", limit)
+
+
+class TestFiles:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "files").mkdir()
+        for i in range(30):
+            data = np.full((3, 8, 8), i, "float32")
+            np.savez(tmp_path / f"files/{i}.npz", data=data, label=np.array([i % 3]))
+        return tmp_path
+
+    def test_npz_is_converted_once(self, folder):
+        spec, data_dir = f"npz:{folder / 'files'}", folder / "prepared"
+        source = catalog.load(spec, data_dir=data_dir)
+        assert (source.name, source.num_classes, source.input_shape) == (spec, 3, (8, 8, 3))
+        made = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*.tfrecord")}
+        catalog.load(spec, data_dir=data_dir)
+        assert {p: p.stat().st_mtime_ns for p in data_dir.rglob("*.tfrecord")} == made
+
+    def test_files_that_change_are_converted_anew_and_the_old_go(self, folder):
+        spec, data_dir = f"npz:{folder / 'files'}", folder / "prepared"
+        catalog.load(spec, data_dir=data_dir)
+        (folder / "files/0.npz").unlink()
+        source = catalog.load(spec, data_dir=data_dir)
+        assert sum(part.num_samples for part in parts(source)) == 29
+        assert len(list(data_dir.rglob("tfsci.json"))) == 1
+
+    def test_a_limit_keeps_the_shares_of_splits_and_classes(self, folder):
+        source = catalog.load(f"npz:{folder / 'files'}", 20, folder / "prepared")
+        assert [part.num_samples for part in parts(source)] == [14, 4, 2]
+        assert set(np.bincount(source.train.index.y)) <= {4, 5}
+
+    def test_text_is_read_where_it_lies(self, tmp_path):
+        path = tmp_path / "book.txt"
+        path.write_bytes(bytes(range(97, 123)) * 40)
+        source = catalog.load(f"text:{path},length=16", data_dir=tmp_path)
+        assert (source.num_classes, source.measure, source.input_shape) == (256, "loss", (16,))
+        x, y = source.train.reader()(np.array([1, 0]))
+        assert bytes(x.numpy()[1].tolist()) == b"abcdefghijklmnop"
+        assert bytes(y.numpy()[1].tolist()) == b"bcdefghijklmnopq"
+        np.testing.assert_array_equal(x[0], [*range(113, 123), *range(97, 103)])

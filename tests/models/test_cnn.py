@@ -1,4 +1,5 @@
 import json
+import math
 
 import keras
 import numpy as np
@@ -40,6 +41,35 @@ class TestParameters:
         }
         assert model.get_layer("dropout").rate == 0.25
 
+    @pytest.mark.parametrize(
+        ("input_shape", "num_classes", "total"),
+        [
+            # conv_1 896, conv_2 18,496, conv_3 73,856; scale and offset of each channel: 64, 128,
+            # 256; dense_1 16,512; logits 645. The image's size is averaged away.
+            ((64, 64, 3), 5, 110_853),
+            ((32, 32, 3), 5, 110_853),
+            # 2 channels less: 2 · 9 · 32 = 576; 5 classes more: 5 · 129 = 645.
+            ((28, 28, 1), 10, 110_853 - 576 + 645),
+        ],
+    )
+    def test_pooled(self, input_shape, num_classes, total):
+        model = models.build(
+            "cnn", variant="pooled", input_shape=input_shape, num_classes=num_classes
+        )
+        assert model.count_params() == total
+        assert {layer.name: layer.count_params() for layer in model.layers if layer.weights} == {
+            "conv_1": (3 * 3 * input_shape[2] + 1) * 32,
+            "norm_1": 2 * 32,
+            "conv_2": (3 * 3 * 32 + 1) * 64,
+            "norm_2": 2 * 64,
+            "conv_3": (3 * 3 * 64 + 1) * 128,
+            "norm_3": 2 * 128,
+            "dense_1": (128 + 1) * 128,
+            "logits": (128 + 1) * num_classes,
+        }
+        logits = model(images(model))
+        assert (logits.shape, logits.dtype.name) == ((3, num_classes), "float32")
+
     @pytest.mark.parametrize("variant", cnn.VARIANTS)
     def test_dropout_is_the_callers_or_none(self, variant):
         def build(dropout):
@@ -69,6 +99,17 @@ def pool(x):
     return blocks.max(axis=(2, 4))
 
 
+def normalize(x, scale, offset, groups=8):
+    """Each sample's groups of channels to mean 0 and variance 1, then scaled and shifted."""
+    grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    mean, variance = (f(axis=(1, 3), keepdims=True) for f in (grouped.mean, grouped.var))
+    return ((grouped - mean) / np.sqrt(variance + 1e-3)).reshape(x.shape) * scale + offset
+
+
+def gelu(x):
+    return x * np.vectorize(lambda z: 0.5 * (1 + math.erf(z / math.sqrt(2))))(x)
+
+
 class TestForward:
     @pytest.mark.parametrize("input_shape", [(8, 8, 3), (9, 6, 2), (4, 4, 1)])
     def test_oak_ridge_equals_numpy(self, input_shape):
@@ -82,6 +123,32 @@ class TestForward:
         expected = hidden.reshape(len(x), -1) @ kernel + bias
         assert np.ptp(expected) > 1
         np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("input_shape", [(8, 8, 3), (16, 8, 1)])
+    def test_pooled_equals_numpy(self, input_shape):
+        model = randomized(
+            models.build("cnn", variant="pooled", input_shape=input_shape, num_classes=5)
+        )
+        *stages, kernel_1, bias_1, kernel_2, bias_2 = model.get_weights()
+        x = images(model)
+        hidden = x.astype("float64")
+        for kernel, bias, scale, offset in zip(*[iter(stages)] * 4, strict=True):
+            # Of an even edge, "same" with stride 2 takes every second pixel from the second on.
+            hidden = convolve(hidden, kernel, bias)[:, 1::2, 1::2]
+            hidden = gelu(normalize(hidden, scale, offset))
+        hidden = gelu(hidden.mean(axis=(1, 2)) @ kernel_1 + bias_1)
+        expected = hidden @ kernel_2 + bias_2
+        assert np.ptp(expected) > 1
+        np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("variant", cnn.VARIANTS)
+    def test_no_sample_depends_on_the_rest_of_its_batch(self, variant):
+        model = models.build("cnn", variant=variant, input_shape=(8, 8, 3), num_classes=5)
+        x = images(model)
+        alone = np.concatenate([model(x[i : i + 1], training=False) for i in range(len(x))])
+        np.testing.assert_allclose(model(x, training=False), alone, rtol=1e-5, atol=1e-6)
+        if "dropout" not in [layer.name for layer in model.layers]:
+            np.testing.assert_allclose(model(x, training=True), alone, rtol=1e-5, atol=1e-6)
 
     @pytest.mark.parametrize("variant", cnn.VARIANTS)
     def test_logits_are_float32_in_mixed_precision_too(self, variant):
@@ -126,7 +193,7 @@ GOOD = {"name": "cnn", "input_shape": (8, 8, 1), "num_classes": 10}
     ("bad", "text"),
     [
         ({"name": "cnm"}, "unknown model 'cnm'; expected one of cnn"),
-        ({"variant": "big"}, "unknown variant 'big' of cnn; expected small or oak-ridge"),
+        ({"variant": "big"}, "unknown variant 'big' of cnn; expected small or pooled or oak-ridge"),
         (
             {"input_shape": (3, 8, 1)},
             "input_shape (3, 8, 1): too small to halve 2 times; expected at least 4×4 pixels",

@@ -140,7 +140,7 @@ def test_another_source_is_another_language():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sequences.generate([-1]), "indices: expected .* received int64"),
+        (lambda: sequences.generate([-1]), "indices: expected .* received -1"),
         (lambda: sequences.generate([0.5]), "indices: expected"),
         (lambda: sequences.generate([0], seed=-1), "seed: expected .* received -1"),
         (lambda: sequences.generate([0], length=0), "length: expected .* received 0"),

@@ -4,10 +4,13 @@ A global batch is cut over the shards: shard r of n gets its rows r·b/n … (r+
 the shards' batches are the same sequence for every n, so a training does not depend on n.
 """
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfsci.data.source import Split
+from tfsci.data.augment import Augmentation
+from tfsci.data.source import Indexed, Reader
+from tfsci.data.stream import Streamed
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -58,25 +61,28 @@ def steps_per_epoch(num_samples: int, batch_size: int) -> int:
 
 
 def training(
-    split: Split,
+    split: Indexed | Streamed,
     batch_size: int,
     seed: int = 0,
     shard_index: int = 0,
     num_shards: int = 1,
     first_step: int = 0,
+    augment: Augmentation | None = None,
 ) -> Batches:
     """Returns the endless batches of one shard, in an order of its own for every epoch.
 
     Which rows make batch k follows from the seed and k alone, so starting at step k costs what
-    starting at 0 does.
+    starting at 0 does. (Not so for a streamed split; see `tfsci.data.stream`.)
 
     Args:
         split: What to draw from.
         batch_size: Size of the global batch.
-        seed: Of the order.
+        seed: Of the order and of the augmentation.
         shard_index: Which shard, 0 … num_shards − 1.
         num_shards: Number of shards.
         first_step: Where to start, counted over all epochs.
+        augment: What is done to the inputs; it follows from the seed and the sample's place among
+            all samples of the training, whatever the number of shards.
 
     Returns:
         Pairs (x, y) of batch_size / num_shards samples each.
@@ -91,21 +97,31 @@ def training(
     num_samples = split.num_samples
     steps = steps_per_epoch(num_samples, batch_size)
     rows = batch_size // num_shards
+    first_row = shard_index * rows
 
     def epoch_batches(epoch):
         order = tf.random.experimental.stateless_shuffle(tf.range(num_samples), [seed, epoch])
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        mine = batches[:, shard_index * rows : (shard_index + 1) * rows]
-        return tf.data.Dataset.from_tensor_slices(mine)
+        return tf.data.Dataset.from_tensor_slices(batches[:, first_row : first_row + rows])
 
-    x, y = _on_host(split)
-    epochs = tf.data.Dataset.range(first_step // steps, 2**31)
-    batches = epochs.flat_map(epoch_batches).skip(first_step % steps)
-    dataset = batches.map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
-    return Batches(dataset, steps, batch_size, steps * batch_size)
+    def augmented(step, pair):
+        places = step * batch_size + first_row + tf.range(rows, dtype=tf.int64)
+        return augment.apply(pair[0], places, seed), pair[1]
+
+    if isinstance(split, Streamed):
+        batches = split.training(steps, rows, seed, shard_index, num_shards).skip(first_step)
+    else:
+        epochs = tf.data.Dataset.range(first_step // steps, 2**31)
+        batches = epochs.flat_map(epoch_batches).skip(first_step % steps)
+        batches = _read(batches, split.reader())
+    if augment is not None:
+        batches = batches.enumerate(first_step).map(augmented, _cores(), deterministic=True)
+    return Batches(batches.prefetch(2), steps, batch_size, steps * batch_size)
 
 
-def evaluation(split: Split, batch_size: int, shard_index: int = 0, num_shards: int = 1) -> Batches:
+def evaluation(
+    split: Indexed | Streamed, batch_size: int, shard_index: int = 0, num_shards: int = 1
+) -> Batches:
     """Returns the batches of one shard, in order, that hold every sample once.
 
     The last global batch is filled up with copies of the last sample at weight 0, so that all
@@ -130,17 +146,28 @@ def evaluation(split: Split, batch_size: int, shard_index: int = 0, num_shards: 
     check_batch_size(batch_size, num_shards)
     num_samples = split.num_samples
     rows = batch_size // num_shards
-    x, y = _on_host(split)
-
-    def batch(step):
-        place = step * batch_size + shard_index * rows + tf.range(rows, dtype=tf.int64)
-        weight = tf.cast(place < num_samples, tf.float32)
-        place = tf.minimum(place, num_samples - 1)
-        return tf.gather(x, place), tf.gather(y, place), weight
-
     steps = -(-num_samples // batch_size)
-    dataset = tf.data.Dataset.range(steps).map(batch).prefetch(2)
-    return Batches(dataset, steps, batch_size, num_samples)
+    if isinstance(split, Streamed):
+        batches = split.evaluation(steps, rows, shard_index, num_shards)
+        return Batches(batches.prefetch(2), steps, batch_size, num_samples)
+
+    def places(step):
+        return step * batch_size + shard_index * rows + tf.range(rows, dtype=tf.int64)
+
+    def weighted(step, pair):
+        return *pair, tf.cast(places(step) < num_samples, tf.float32)
+
+    batches = tf.data.Dataset.range(steps).map(lambda i: tf.minimum(places(i), num_samples - 1))
+    batches = _read(batches, split.reader()).enumerate().map(weighted)
+    return Batches(batches.prefetch(2), steps, batch_size, num_samples)
+
+
+def _read(batches: "tf.data.Dataset", reader: Reader) -> "tf.data.Dataset":
+    return batches.map(reader, _cores(), deterministic=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def without_autotune(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -155,13 +182,6 @@ def without_autotune(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
-
-
-def _on_host(split: Split):
-    import tensorflow as tf
-
-    with tf.device("CPU:0"):
-        return tf.constant(split.x), tf.constant(split.y)
 
 
 def _check_shard(shard_index: int, num_shards: int) -> None:

@@ -28,6 +28,8 @@ import math
 
 import numpy as np
 
+from tfsci.simulate.checks import sample_numbers
+
 LENGTH = 2.0  # of the interval
 VISCOSITY = 0.01 / math.pi
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -59,7 +61,7 @@ def initial_conditions(
     _check(seed=seed, points=points, modes=modes, amplitude=amplitude)
     if points <= 2 * modes:
         raise ValueError(f"points: expected more than 2·modes = {2 * modes}; received {points}")
-    rows = _rows(indices)
+    rows = sample_numbers(indices)
     number = np.arange(1, modes + 1)
     phase = 2 * math.pi / LENGTH * number[:, None] * grid(points)
     waves = np.concatenate([np.cos(phase), np.sin(phase)]) / np.tile(number, 2)[:, None]
@@ -243,13 +245,3 @@ def _check(**arguments) -> None:
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and holds(value)):
             raise ValueError(f"{name}: expected {expected}; received {value!r}")
-
-
-def _rows(indices) -> np.ndarray:
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0)):
-        raise ValueError(
-            f"indices: expected a list of integers from 0 on; received {rows.dtype} "
-            f"of shape {rows.shape}"
-        )
-    return rows.astype("int64")

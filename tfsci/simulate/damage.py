@@ -29,7 +29,7 @@ import math
 
 import numpy as np
 
-from tfsci.simulate.checks import check
+from tfsci.simulate.checks import check, sample_numbers
 from tfsci.simulate.damage_scene import TABLE, TILE, draw_tiles
 
 GRADES = ("none", "minor", "moderate", "major", "destroyed")
@@ -115,17 +115,12 @@ def _check(classes: int = 5, **options: object) -> None:
     check(_RANGES, **options)
 
 
-def _rows(indices) -> list[int]:
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0)):
-        raise ValueError(f"indices: expected a list of integers from 0 on; received {indices!r}")
-    return rows.tolist()
-
-
 def severity(indices, seed: int = 0, imbalance: float = 1.0) -> np.ndarray:
     """Returns the samples' true severities s, float64 of shape (len(indices),)."""
     _check(seed=seed, imbalance=imbalance)
-    return _severity(np.array([_stream(seed, i).random() for i in _rows(indices)]), imbalance)
+    return _severity(
+        np.array([_stream(seed, i).random() for i in sample_numbers(indices).tolist()]), imbalance
+    )
 
 
 def _stream(seed: int, index: int) -> np.random.Generator:
@@ -160,7 +155,7 @@ def generate(
     """
     _check(classes, seed=seed, size=size, quality=quality)
     _check(imbalance=imbalance, annotator_noise=annotator_noise)
-    rows = _rows(indices)
+    rows = sample_numbers(indices).tolist()
     x = np.empty((len(rows), size, size, 3), "float32")
     y = np.empty(len(rows), "int32")
     for start in range(0, len(rows), _CHUNK):

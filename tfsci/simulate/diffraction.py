@@ -287,6 +287,7 @@ def generate(
     return np.sqrt(np.minimum(x, 1)), labels
 
 
+@cache
 def best_accuracy(size: int = 64, noise: float = 0.05, classes: str = "system") -> float | None:
     """Returns the best possible accuracy: 1.0, or None where noise or pixels may hide the classes.
 

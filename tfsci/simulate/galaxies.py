@@ -30,7 +30,7 @@ import math
 
 import numpy as np
 
-from tfsci.simulate.checks import check
+from tfsci.simulate.checks import check, sample_numbers
 from tfsci.simulate.profiles import convolve, edge_on, moffat, sersic
 from tfsci.simulate.texture import smooth_noise, turned
 
@@ -115,9 +115,7 @@ def generate(
     check(_RANGES, seed=seed, size=size, label_noise=label_noise, brightness=brightness)
     if channels not in (1, 3):
         raise ValueError(f"channels: expected 1 or 3; received {channels!r}")
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0)):
-        raise ValueError(f"indices: expected a list of integers from 0 on; received {indices!r}")
+    rows = sample_numbers(indices)
     x = np.empty((len(rows), size, size, channels), "float32")
     y = np.empty(len(rows), "int32")
     pixel = FIELD / size

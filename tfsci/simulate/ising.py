@@ -27,6 +27,8 @@ import math
 
 import numpy as np
 
+from tfsci.simulate.checks import sample_numbers
+
 CRITICAL_TEMPERATURE = 2 / math.log(1 + math.sqrt(2))  # 2.269185314213022
 _CHUNK = 64
 
@@ -168,7 +170,7 @@ def temperature(
 ) -> np.ndarray:
     """Returns the temperature of each sample, float64 of shape (len(indices),)."""
     _check(seed=seed, temperatures=temperatures)
-    draws = [np.random.default_rng([seed, i]).random() for i in _rows(indices)]
+    draws = [np.random.default_rng([seed, i]).random() for i in sample_numbers(indices)]
     return temperatures[0] + (temperatures[1] - temperatures[0]) * np.array(draws, float)
 
 
@@ -200,7 +202,7 @@ def generate(
     ((4, 8, 8, 1), (4,))
     """
     _check(seed=seed, size=size, temperatures=temperatures, sweeps=sweeps)
-    rows, size = _rows(indices), int(size)
+    rows, size = sample_numbers(indices), int(size)
     x = np.empty((len(rows), size, size, 1), "float32")
     y = np.empty(len(rows), "int32")
     for start in range(0, len(rows), _CHUNK):
@@ -285,13 +287,3 @@ def _check(**arguments) -> None:
 def _number(value) -> bool:
     real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return real and math.isfinite(value)
-
-
-def _rows(indices) -> np.ndarray:
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0)):
-        raise ValueError(
-            f"indices: expected a list of integers from 0 on; received {rows.dtype} "
-            f"of shape {rows.shape}"
-        )
-    return rows.astype("int64")

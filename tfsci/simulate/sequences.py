@@ -26,6 +26,8 @@ import math
 
 import numpy as np
 
+from tfsci.simulate.checks import sample_numbers
+
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _PER_CENT = [  # in the order of AMINO_ACIDS
     [8.25, 1.38, 5.46, 6.71, 3.86, 7.07, 2.27, 5.90, 5.79, 9.64],
@@ -180,7 +182,7 @@ def generate(
     (2, 12)
     """
     _check(seed=seed, length=length, order=order, contrast=contrast, source=source)
-    rows = _rows(indices)
+    rows = sample_numbers(indices)
     p, mu = _source(int(order), float(contrast), int(source))
     tokens = np.zeros((len(rows), max(length, order)), "int32")
     uniforms = np.empty((len(rows), max(length, order)))
@@ -254,13 +256,3 @@ def _check(**arguments) -> None:
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and holds(value)):
             raise ValueError(f"{name}: expected {expected}; received {value!r}")
-
-
-def _rows(indices) -> np.ndarray:
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0)):
-        raise ValueError(
-            f"indices: expected a list of integers from 0 on; received {rows.dtype} "
-            f"of shape {rows.shape}"
-        )
-    return rows.astype("int64")
