@@ -1,0 +1,44 @@
+#!/bin/bash
+#BSUB -J oak-ridge-cnn-1cpu
+#BSUB -nnodes 1
+#BSUB -W 01:00
+#BSUB -P PROJECT
+#BSUB -alloc_flags smt1
+#BSUB -o logs/oak-ridge-cnn-1cpu-%J.out
+#BSUB -e logs/oak-ridge-cnn-1cpu-%J.err
+#BSUB -wa USR1
+#BSUB -wt 5
+#BSUB -Q 99
+#
+# 1 node × 1 CPU rank on Ascent (Oak Ridge), made by `tfsci job`.
+# Submit it from the folder that holds scripts/, where logs/ has to be there first:
+#   mkdir -p logs && bsub < scripts/jobs/oak-ridge-cnn-1cpu.sh
+# Facts of the machine: https://docs.olcf.ornl.gov/systems/ascent_user_guide.html
+# Ascent (Oak Ridge): switched off on 15 November 2024; kept as the model of LSF with jsrun.
+
+# What has to be set up before python runs; fill in, and take the # away:
+# module load cuda
+# source .venv/bin/activate
+
+output=runs/oak-ridge-cnn-1cpu
+resume=
+if [ -d "$output/checkpoints" ]; then resume=--resume; fi
+saved() { ls "$output/checkpoints" 2> /dev/null; }
+before=$(saved)
+trap : USR1  # the warning before the limit is for python; this shell lives on
+
+# 1 resource sets: each one rank and its cores.
+jsrun -n 1 -r 1 -a 1 -c 42 -g 0 -b packed:42 -d packed \
+    python scripts/train_cnn.py --variant oak-ridge --data diffraction --learning-rate 0.001 \
+        --strategy single --batch-size 32 --output "$output" $resume
+code=$?
+
+# Finished, or failed. 138 is a python that the warning ended; 0 without metrics.json, one it cut.
+if [ "$code" -ne 0 ] && [ "$code" -ne 138 ]; then exit "$code"; fi
+if [ "$code" -eq 0 ] && [ -e "$output/metrics.json" ]; then exit 0; fi
+if [ "$(saved)" = "$before" ]; then
+    echo "cut short before anything new was saved: ask for more --time; not queued again" >&2
+    exit 1
+fi
+echo "cut short; queued again, to go on with --resume"
+exit 99  # which -Q above turns into a place in the queue, under the same job number
