@@ -80,5 +80,6 @@ class TestCli:
             cli.main(["train"])
         assert end.value.code == 2
         assert (
-            "unknown command 'train'; expected doctor or install-horovod" in capsys.readouterr().err
+            "unknown command 'train'; expected data, doctor, job or install-horovod"
+            in capsys.readouterr().err
         )

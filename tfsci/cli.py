@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from tfsci import __version__, command
 
 _COMMANDS = {
+    "data": "list, prepare, show, check and export data sets",
     "doctor": "say whether this machine can train, and what is missing",
+    "job": "print a job script for LSF, Slurm or PBS",
     "install-horovod": "build Horovod for this environment's TensorFlow and install it",
 }
 
@@ -41,10 +43,19 @@ def _dispatch(arguments: list[str]) -> None:
             from tfsci import doctor
 
             sys.exit(doctor.main(rest))
+        case ["data", *rest]:
+            from tfsci import data_cli
+
+            sys.exit(data_cli.main(rest))
+        case ["job", *rest]:
+            from tfsci.job import command as job
+
+            sys.exit(job.main(rest))
         case ["install-horovod", *rest]:
             from tfsci.distributed import install
 
             sys.exit(install.main(rest))
         case [name, *_]:
-            known = " or ".join(_COMMANDS)
+            *others, last = _COMMANDS
+            known = f"{', '.join(others)} or {last}"
             raise ValueError(f"unknown command {name!r}; expected {known} (see tfsci --help)")

@@ -158,16 +158,14 @@ def check_gpus(
 
 
 def check_horovod(
-    version: str | None, features: Collection[str], error: str = "", launcher: str = "none",
-    num_gpus: int = 0,
-) -> Finding:  # fmt: skip
+    version: str | None, features: Collection[str], error: str = "", num_gpus: int = 0
+) -> Finding:
     """Horovod and what it was built with.
 
     Args:
         version: Of the installed one; None where there is none.
         features: Which of MPI, Gloo and NCCL it has; none where it does not load.
         error: Why it does not load.
-        launcher: What started this rank of several, if any.
         num_gpus: GPUs that TensorFlow sees.
     """
     if version is None:
@@ -180,9 +178,6 @@ def check_horovod(
             step = f"{_PIP} {lacking[1].replace('yaml', 'pyyaml')}"
         return Finding("problem", "Horovod", f"{version} does not load: {error}", step)
     text = f"{version} with {', '.join(features)}"
-    if launcher not in ("none", "horovodrun") and "MPI" not in features:
-        step = f"start with horovodrun, or load MPI (mpicc on the PATH) and {_INSTALL}"
-        return Finding("problem", "Horovod", f"{text}; {launcher} needs MPI", step)
     if num_gpus > 1 and "NCCL" not in features:
         step = f"load CUDA and NCCL (nvcc on the PATH) and {_INSTALL}"
         return Finding("slow", "Horovod", f"{text}; without NCCL, GPUs exchange by the CPU", step)
@@ -267,8 +262,7 @@ def examine(environ: Mapping[str, str], launch: Launch, timeout: float = 60) -> 
     yield check_gpus(machine_gpus(environ), gpus, environ, probe.log)
 
     version, built = horovod and horovod.version, facts.get("Horovod", [])
-    launcher = launch.launcher if launch.world_size > 1 else "none"
-    yield check_horovod(version, built, probe.error, launcher, len(gpus))
+    yield check_horovod(version, built, probe.error, len(gpus))
     if not built:
         return
     scripts = [each for each in horovod.files or () if each.name == "horovodrun"]

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -61,23 +60,6 @@ class TestCache:
         with pytest.raises(error):
             install.cached_wheel(tmp_path, build)
         assert os.listdir(tmp_path) == []
-
-    def test_the_second_of_two_installs_waits(self, tmp_path, capsys):
-        folder = tmp_path / "key"
-        order = []
-
-        def second():
-            with install.locked(folder):
-                order.append("second")
-
-        with install.locked(folder):
-            thread = threading.Thread(target=second)
-            thread.start()
-            thread.join(0.2)
-            order.append("first")
-        thread.join()
-        assert order == ["first", "second"]
-        assert capsys.readouterr().out == f"Waiting for another install that uses {folder}\n"
 
 
 class TestPackages:

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,23 @@ def train(ranks: int, *options: object, code: int = 0, env: dict | None = None):
     )  # fmt: skip
     assert result.returncode == code, result.stdout + result.stderr
     return result
+
+
+def workers(count: int, *options: object) -> list[tuple[str, str]]:
+    """Runs the script as so many multiworker processes; returns what each printed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, SCRIPT, "--strategy", "multiworker", *map(str, options)]
+    processes = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"RANK": str(i), "WORLD_SIZE": str(count), "TFSCI_PORT": str(port)},
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    printed = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, printed
+    return printed
 
 
 def history(folder: Path) -> np.ndarray:
@@ -85,7 +104,33 @@ class TestOneProcess:
         assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
         assert result.stderr == "" and len(result.stdout.splitlines()) == 1
 
-    def test_a_run_cut_short_goes_on_to_the_same_end(self, alone, tmp_path):
+    @pytest.mark.parametrize("replicas", [2, 3, 4])
+    def test_mirrored_replicas_give_the_same_curve(self, alone, tmp_path, replicas):
+        folder = tmp_path / "run"
+        result = train(
+            0, "--dropout", 0, "--seed", 0, "--epochs", 3, "--replicas", replicas,
+            "--output", folder,
+        )  # fmt: skip
+        np.testing.assert_allclose(history(folder), history(alone[0]), rtol=0, atol=1e-5)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert (metrics["world_size"], metrics["strategy"]) == (replicas, "mirrored")
+        assert f"{replicas} mirrored replicas (logical CPU devices)" in result.stdout
+        assert result.stderr == ""
+
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_workers_give_the_same_curve(self, alone, tmp_path, count):
+        folder = tmp_path / "run"
+        options = ("--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)
+        first, *others = workers(count, *options)
+        np.testing.assert_allclose(history(folder), history(alone[0]), rtol=0, atol=1e-5)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert (metrics["world_size"], metrics["strategy"]) == (count, "multiworker")
+        assert f"{count} workers (tf.distribute, ring)" in first[0]
+        assert [err for _, err in (first, *others)] == [""] * count
+        assert [out for out, _ in others] == [""] * (count - 1)
+
+    @pytest.mark.parametrize(("ranks", "others"), [(2, ()), (0, ("--replicas", 2))])
+    def test_a_run_cut_short_goes_on_to_the_same_end(self, alone, tmp_path, ranks, others):
         cut = tmp_path / "run"
         script = f"""if True:
             import sys
@@ -108,10 +153,20 @@ class TestOneProcess:
         options = ("--dropout", 0, "--epochs", 3, "--output", cut)
         refused = train(0, *options, code=2)
         assert "--resume" in refused.stderr
-        resumed = train(2, *options, "--resume")
+        resumed = train(ranks, *options, *others, "--resume")
         assert "goes on from step 52" in resumed.stdout
         np.testing.assert_allclose(history(cut), history(alone[0]), atol=1e-5)
         assert json.loads((cut / "metrics.json").read_text())["resumed_from_step"] == 52
+
+    def test_a_run_cut_short_goes_on_on_workers(self, alone, tmp_path):
+        """Its last checkpoint taken away, a whole run is one that was cut after two epochs."""
+        cut = tmp_path / "run"
+        shutil.copytree(alone[0], cut)
+        max((cut / "checkpoints").iterdir()).unlink()
+        options = ("--dropout", 0, "--seed", 0, "--epochs", 3, "--output", cut, "--resume")
+        (out, _), *_ = workers(2, *options)
+        assert "goes on from step 52" in out
+        np.testing.assert_allclose(history(cut), history(alone[0]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.horovod
@@ -166,3 +221,46 @@ class TestRanks:
         result = train(0, "--output", tmp_path / "run", code=2, env=environ | launched)
         (line,) = result.stderr.splitlines()
         assert "Horovod is not installed" in line and "tfsci install-horovod" in line
+
+    def test_six_ranks_at_once_prepare_a_set_once_and_all_train(self, tmp_path):
+        result = train(
+            6, "--data", "ising:size=8,sweeps=2,samples=2400", "--data-dir", tmp_path / "data",
+            "--augment", "flip,rotate", "--epochs", 1, "--output", tmp_path / "run",
+        )  # fmt: skip
+        assert "1680/480/240 samples to train/validate/test" in result.stdout
+        others = {line.split(":", 1)[1] for line in result.stderr.splitlines()}
+        assert all(line.startswith(("Waiting while", "Making ising")) for line in others)
+        assert len(list((tmp_path / "data").rglob("tfsci.json"))) == 1
+        metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+        assert metrics["known_answer"] > metrics["test_accuracy"] - 0.1
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--data", "sequences"], "--data sequences: has no classes to tell apart"),
+            (["--data", "npz:/no/such"], "/no/such"),
+            (["--data", "folder:/no/such"], "/no/such"),
+            (["--data", "damage:7"], "--data damage: classes: expected 5, 3 or 2; received 7"),
+            (["--augment", "flip,shear"], "shear"),
+            (["--data", "ising", "--limit", "3"], "--limit 3: leaves a split of ising without"),
+        ],
+    )
+    def test_bad_input_is_one_line(self, options, words, tmp_path):
+        result = train(0, *options, "--output", tmp_path / "run", code=2)
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("train_cnn.py: error: ") and words in line
+        assert not (tmp_path / "run").exists()
+
+    def test_the_known_answer_stands_beside_the_accuracy(self, tmp_path):
+        result = train(
+            0, "--data", "ising:size=16", "--limit", 1000, "--epochs", 2, "--data-dir",
+            tmp_path / "data", "--output", tmp_path / "run",
+        )  # fmt: skip
+        metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+        assert metrics["known_answer"] == pytest.approx(0.9532, abs=1e-4)
+        # A hundred test samples: three standard deviations are 0.063.
+        assert 0.8 < metrics["test_accuracy"] <= 0.9532 + 0.063
+        assert "(best possible 0.9532)" in result.stdout.splitlines()[-1]
+        assert not (tmp_path / "data").exists()

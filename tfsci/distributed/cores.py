@@ -5,6 +5,9 @@ from collections.abc import Collection
 
 from tfsci.distributed.launch import Launch, whole_number
 
+# Their ranks, started by a shell or another Python, are never bound, and are handed no GPUs.
+UNBOUND = ("horovodrun", "torchrun", "TF_CONFIG")
+
 
 def cores_of_rank(
     launch: Launch, usable: Collection[int] | None = None, node_cores: int | None = None
@@ -22,7 +25,7 @@ def cores_of_rank(
     """
     usable = sorted(os.sched_getaffinity(0) if usable is None else usable)
     node_cores = node_cores or whole_number(os.environ, "SLURM_CPUS_ON_NODE") or os.cpu_count()
-    binds = launch.launcher != "horovodrun"  # whose ranks, started by a shell, are never bound
+    binds = launch.launcher not in UNBOUND
     if binds and len(usable) * launch.local_size <= node_cores:
         return usable
     share = len(usable) // launch.local_size

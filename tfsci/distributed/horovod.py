@@ -9,14 +9,13 @@ import types
 
 import numpy as np
 
+from tfsci.distributed import rendezvous
 from tfsci.distributed.cores import bind, cores_of_rank
+from tfsci.distributed.devices import set_devices
 from tfsci.distributed.launch import Launch
-from tfsci.distributed.strategy import Strategy
+from tfsci.distributed.strategy import Strategy, seed_of_replica
 
 COMPRESSIONS = ("none", "fp16")
-
-# An odd number near 2³²/φ: seeds of neighbouring ranks land far apart.
-_SEED_STRIDE = 0x9E3779B1
 
 
 class Horovod(Strategy):
@@ -31,6 +30,7 @@ class Horovod(Strategy):
         ModuleNotFoundError: Horovod is not installed.
         ValueError: The launcher's and Horovod's number of processes differ, or a node has more
             local ranks than GPUs.
+        OSError: The ranks did not find each other.
     """
 
     name = "horovod"
@@ -44,17 +44,19 @@ class Horovod(Strategy):
         cores = cores_of_rank(launch)
         bind(cores)
         self._hvd = hvd = _import_horovod()
+        if rendezvous.is_needed(launch, hvd.mpi_built()):
+            rendezvous.prepare(launch)
         hvd.init()
         self.rank, self.world_size = hvd.rank(), hvd.size()
         if self.world_size != launch.world_size:
             raise ValueError(
                 f"{launch.launcher} started {launch.world_size} processes but Horovod sees "
-                f"{self.world_size}: it was built without MPI, or for another one; start the job "
-                f"with 'horovodrun -np {launch.world_size} …' (see 'tfsci doctor')"
+                f"{self.world_size}: it was built for another MPI; set HOROVOD_CONTROLLER=gloo to "
+                f"do without, or use 'horovodrun -np {launch.world_size} …' (see 'tfsci doctor')"
             )
         self._compression = getattr(hvd.Compression, compression)
         self._threads = len(cores)
-        self._gpus = _set_devices(launch, self._threads)
+        self._gpus = set_devices(launch, self._threads)
 
     def describe(self) -> str:
         """Returns the number of ranks, the transport and the threads of each."""
@@ -87,7 +89,7 @@ class Horovod(Strategy):
             return tf.matmul(x, e, transpose_a=True)
         return hvd.allreduce(gradient, name=name, op=hvd.Average, compression=self._compression)
 
-    def average_gradients(self, model) -> None:
+    def average_gradients(self, model, batches=None) -> None:
         """Averages in the optimizer, each gradient as soon as back-propagation yields it.
 
         Horovod fuses those that are ready together and works while the rest is computed. The
@@ -128,8 +130,7 @@ class Horovod(Strategy):
         self._broadcast_variables([*model.variables, *model.optimizer.variables])
         for variable in model.non_trainable_variables:
             if variable.path.endswith("seed_generator_state"):
-                seed, *rest = variable.numpy().astype(np.uint64)
-                variable.assign(np.uint32([(seed + self.rank * _SEED_STRIDE) % 2**32, *rest]))
+                variable.assign(seed_of_replica(variable.numpy(), self.rank))
 
     def _broadcast_variables(self, variables) -> None:
         # As hvd.broadcast_variables does, which warns of retracing when a second model trains.
@@ -201,38 +202,3 @@ def _import_horovod():
 def _cpu_transport(hvd) -> str:
     operations = os.environ.get("HOROVOD_CPU_OPERATIONS", "").upper()
     return "MPI" if hvd.mpi_enabled() and operations != "GLOO" else "Gloo"
-
-
-def _set_devices(launch: Launch, threads: int) -> bool:
-    """Gives this rank one GPU, if there are any, and its share of the cores."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        gpu = gpus[gpu_of_rank(len(gpus), launch)]
-        tf.config.set_visible_devices(gpu, "GPU")
-        tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    return bool(gpus)
-
-
-def gpu_of_rank(num_visible: int, launch: Launch) -> int:
-    """Returns which of the visible GPUs a rank takes.
-
-    Args:
-        num_visible: GPUs that this process sees: all of the node, or the one that the launcher
-            gave it.
-        launch: This process's place in the job.
-
-    Raises:
-        ValueError: There are more local ranks than GPUs.
-    """
-    if num_visible >= launch.local_size:
-        return launch.local_rank
-    if num_visible == 1 and launch.launcher != "horovodrun":  # which hands out no GPUs
-        return 0
-    raise ValueError(
-        f"{launch.local_size} ranks on this node but {num_visible} visible GPU(s): start at most "
-        f"{num_visible} a node, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the CPU"
-    )

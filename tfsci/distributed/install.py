@@ -7,7 +7,6 @@ has (MPI, CUDA with NCCL, ROCm) and kept as a wheel in the user's cache.
 
 import argparse
 import contextlib
-import fcntl
 import functools
 import importlib.metadata
 import itertools
@@ -21,13 +20,14 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote, urlparse
 
 from tfsci.distributed.horovod_build import SITE_PACKAGES, check_tools, detect, make_flags
 from tfsci.distributed.horovod_source import SHA256, VERSION, apply_mends
+from tfsci.lock import locked
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm")
 _PACKAGES = ("setuptools", "wheel", "packaging", "cloudpickle", "psutil", "pyyaml")
@@ -65,19 +65,6 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     """Returns $TFSCI_CACHE, else $XDG_CACHE_HOME/tfsci, else ~/.cache/tfsci."""
     home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(environ.get("TFSCI_CACHE") or Path(home) / "tfsci").expanduser().resolve()
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes `folder` and holds its lock: of two installs at once, the second waits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another install that uses {folder}", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def cached_wheel(folder: Path, build: Callable[[Path], Path], rebuild: bool = False) -> Path:
@@ -237,7 +224,7 @@ def install(rebuild: bool = False) -> None:
             return print(f"Horovod {present.version} in {place}, not in this environment, is kept")
         print(f"Horovod {present.version} in {place} was built otherwise: replacing it")
     print(*build.notes, sep="\n", flush=True)
-    with locked(folder):
+    with locked(folder / "lock", f"Waiting for another install that uses {folder}"):
         if rebuild or not is_from(folder, _distribution("horovod")):
             make = functools.partial(_make_wheel, folder, dict(build.flags))
             wheel = cached_wheel(folder, make, rebuild)

@@ -1,5 +1,6 @@
 """How replicas share one training: the protocol, and its case of one process."""
 
+import importlib.util
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,20 @@ from tfsci.distributed.launch import Launch, detect
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
-STRATEGIES = ("auto", "single", "horovod")
+    from tfsci.data.pipeline import Batches
+
+STRATEGIES = ("auto", "single", "mirrored", "multiworker", "horovod")
+
+# An odd number near 2³²/φ: seeds of neighbouring replicas land far apart.
+_SEED_STRIDE = 0x9E3779B1
+
+
+def seed_of_replica(state: np.ndarray, replica: int) -> np.ndarray:
+    """Returns a seed generator's state for one replica; the first one keeps it as it is."""
+    seed, *rest = np.asarray(state).astype(np.uint64)
+    return np.array([(int(seed) + replica * _SEED_STRIDE) % 2**32, *rest], state.dtype)
 
 
 class Strategy:
@@ -27,6 +40,7 @@ class Strategy:
     rank = 0
     world_size = 1
     compiles = True
+    reads_global_metrics = False  # whether a metric's value is over all processes already
 
     @property
     def num_shards(self) -> int:
@@ -46,8 +60,17 @@ class Strategy:
         """Returns the context in which model and optimizer are made."""
         return nullcontext()
 
-    def average_gradients(self, model: "keras.Model") -> None:
-        """Makes the optimizer of a compiled model use the average gradient of all replicas."""
+    def distribute(self, dataset: "tf.data.Dataset"):
+        """Returns what `model.fit` and `model.evaluate` take for a shard's dataset."""
+        return dataset
+
+    def average_gradients(self, model: "keras.Model", batches: "Batches | None" = None) -> None:
+        """Makes the optimizer of a compiled model use the average gradient of all replicas.
+
+        Args:
+            model: A compiled model.
+            batches: What it is to be trained on, as an example.
+        """
 
     def broadcast(self, model: "keras.Model") -> None:
         """Gives every replica the chief's weights, optimizer state and seeds.
@@ -65,14 +88,21 @@ class Strategy:
         return values
 
 
-def choose(name: str = "auto", launch: Launch | None = None, **options) -> Strategy:
+def choose(
+    name: str = "auto",
+    launch: Launch | None = None,
+    replicas: int | None = None,
+    **options,
+) -> Strategy:
     """Starts a strategy.
 
     Args:
-        name: One of `STRATEGIES`; ``"auto"`` takes Horovod under a launcher and one process
-            otherwise.
+        name: One of `STRATEGIES`; ``"auto"`` takes Horovod under a launcher (multiworker where it
+            is not installed), mirrored replicas where there are several GPUs or `replicas` are
+            asked for, and one process otherwise.
         launch: This process's place in the job, as `launch.detect` finds it by default.
-        **options: Passed to the strategy, see `tfsci.distributed.horovod.Horovod`.
+        replicas: Devices of mirrored replicas; all GPUs by default.
+        **options: Passed to Horovod, see `tfsci.distributed.horovod.Horovod`.
 
     Returns:
         The strategy, started: threads and GPU are set, so TensorFlow must not have run before.
@@ -85,7 +115,9 @@ def choose(name: str = "auto", launch: Launch | None = None, **options) -> Strat
     if name not in STRATEGIES:
         raise ValueError(f"--strategy {name}: expected one of {', '.join(STRATEGIES)}")
     if name == "auto":
-        name = "single" if launch.world_size == 1 else "horovod"
+        name = _automatic(launch, replicas)
+    if (replicas or 1) > 1 and name != "mirrored":
+        raise ValueError(f"--replicas {replicas}: is for --strategy mirrored, not {name}")
     if name == "single" and launch.world_size > 1:
         raise ValueError(
             f"--strategy single: {launch.launcher} started {launch.world_size} processes, which "
@@ -95,4 +127,22 @@ def choose(name: str = "auto", launch: Launch | None = None, **options) -> Strat
         from tfsci.distributed.horovod import Horovod
 
         return Horovod(launch, **options)
+    if name == "mirrored":
+        from tfsci.distributed.mirrored import Mirrored
+
+        return Mirrored(launch, replicas)
+    if name == "multiworker":
+        from tfsci.distributed.multiworker import MultiWorker
+
+        return MultiWorker(launch)
     return Strategy()
+
+
+def _automatic(launch: Launch, replicas: int | None) -> str:
+    if launch.world_size > 1:
+        return "horovod" if importlib.util.find_spec("horovod") else "multiworker"
+    if replicas is None:
+        import tensorflow as tf
+
+        replicas = len(tf.config.list_physical_devices("GPU"))
+    return "mirrored" if replicas > 1 else "single"

@@ -48,7 +48,7 @@ class EpochResults(keras.callbacks.Callback):
         if self._validation is not None:
             results = evaluate(self.model, self._validation, self._strategy)
             logs.update({f"val_{name}": value for name, value in results.items()})
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         logs["examples_per_second"] = rate
 
 

@@ -48,14 +48,14 @@ def fit(
     from tfsci.training import callbacks as ours
 
     strategy = strategy or Strategy()
-    strategy.average_gradients(model)
+    strategy.average_gradients(model, train)
     strategy.broadcast(model)
     chain = [ours.StopOnNonFinite(train.steps, first_step)]
     if learning_rate is not None:
         chain.append(ours.SetLearningRate(learning_rate, first_step))
     rows = ours.EpochRows()
     model.fit(
-        train.dataset,
+        strategy.distribute(train.dataset),
         steps_per_epoch=train.steps,
         epochs=epochs,
         initial_epoch=first_step // train.steps,
@@ -80,8 +80,9 @@ def evaluate(
     # these rows is 1 make that the mean over the samples.
     scale = batches.steps * batches.batch_size / batches.num_samples
     dataset = batches.dataset.map(lambda x, y, weight: (x, y, weight * scale))
-    model.evaluate(dataset, verbose=0)
-    if strategy is not None and strategy.num_shards > 1:
+    strategy = strategy or Strategy()
+    model.evaluate(strategy.distribute(dataset), steps=batches.steps, verbose=0)
+    if strategy.num_shards > 1 and not strategy.reads_global_metrics:
         variables = [v for metric in model.metrics for v in metric.variables]
         values = [np.asarray(v, "float64") for v in variables]
         summed = strategy.sum(np.concatenate([value.ravel() for value in values]))

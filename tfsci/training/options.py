@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tfsci.data import augment, catalog
 from tfsci.distributed.strategy import STRATEGIES
 from tfsci.training.schedules import DECAYS
 
@@ -16,15 +17,19 @@ class Options:
     """How to train; the fields are the options of the command line.
 
     Attributes:
-        data: A data spec, for example ``"digits"``.
+        data: A data spec, see `tfsci.data.catalog`.
+        data_dir: Where prepared sets lie; see `tfsci.data.store.data_dir`.
+        augment: What is done to training images, see `tfsci.data.augment`; ``""`` for nothing.
         epochs: Epochs in all.
         batch_size: Samples of a global batch, the sum over replicas.
-        learning_rate: Peak learning rate for one replica.
+        learning_rate: Peak learning rate for one replica; 0.1 for the digits and 0.02 for other
+            data by default.
         schedule: How it falls after the warm-up, a row of `schedules.DECAYS`.
         scale_lr: How it grows with the number of replicas: ``"none"``, ``"sqrt"``, ``"linear"``.
         warmup_epochs: Epochs over which it rises.
         seed: Of weights, order and dropout.
         strategy: One of `STRATEGIES`.
+        replicas: Local devices of mirrored replicas; all GPUs by default.
         compression: What gradients travel as, ``"none"`` or ``"fp16"``.
         precision: Keras' dtype policy.
         jit: Whether XLA compiles the step: ``"auto"``, ``"on"``, ``"off"``.
@@ -36,14 +41,17 @@ class Options:
     """
 
     data: str = "digits"
+    data_dir: str | None = None
+    augment: str = ""
     epochs: int = 10
     batch_size: int = 48
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     schedule: str = "cosine"
     scale_lr: str = "none"
     warmup_epochs: float = 0
     seed: int = 0
     strategy: str = "auto"
+    replicas: int | None = None
     compression: str = "none"
     precision: str = "float32"
     jit: str = "auto"
@@ -68,6 +76,14 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
+class _Help(argparse.HelpFormatter):
+    """Shows the defaults that say something."""
+
+    def _get_help_string(self, action):
+        says = action.default not in (None, "", False, 0, argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if says else action.help
+
+
 def parser(description: str, **defaults: object) -> Parser:
     """Returns the parser of a training script.
 
@@ -75,20 +91,33 @@ def parser(description: str, **defaults: object) -> Parser:
         description: What the script does, for ``--help``.
         **defaults: Defaults of this script that differ from those of `Options`.
     """
-    parser = Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=description, formatter_class=_Help)
     add = parser.add_argument
-    add("--data", metavar="SPEC", help="data spec: digits")
+    add("--data", metavar="SPEC", help=f"data spec: {', '.join(catalog.SPECS)}")
+    add(
+        "--data-dir",
+        metavar="DIR",
+        help="where prepared sets lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+    add("--augment", metavar="LIST", help=f"change training images at random: {augment.KNOWN}")
     add("--limit", type=positive_int, metavar="N", help="use the first N samples of the data")
     add("--epochs", type=positive_int, metavar="N", help="epochs in all")
     add("--batch-size", type=positive_int, metavar="N",
         help="samples of a global batch, the sum over replicas")  # fmt: skip
-    add("--learning-rate", type=positive_float, metavar="RATE", help="peak, for one replica")
+    add("--learning-rate", type=positive_float, metavar="RATE",
+        help="peak, for one replica (default: 0.1 for digits, else 0.02)")  # fmt: skip
     add("--schedule", choices=list(DECAYS), help="how the learning rate falls after the warm-up")
     add("--scale-lr", choices=["none", "sqrt", "linear"],
         help="how the learning rate grows with the number of replicas")  # fmt: skip
     add("--warmup-epochs", type=not_negative_float, metavar="N", help="the learning rate rises")
     add("--seed", type=not_negative_int, metavar="N", help="of weights, order and dropout")
     add("--strategy", choices=STRATEGIES, help="how replicas share the work")
+    add(
+        "--replicas",
+        type=positive_int,
+        metavar="N",
+        help="mirrored: so many local devices (default: all GPUs); on a CPU, logical ones",
+    )
     add("--compression", choices=["none", "fp16"], help="what gradients travel as (Horovod)")
     add("--precision", choices=PRECISIONS, help="what layers compute in")
     add("--jit", choices=["auto", "on", "off"], help="compile the step with XLA")

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 from tfsci import __version__, models, startup
-from tfsci.data import catalog, pipeline
+from tfsci.data import augment, catalog, pipeline
 from tfsci.data.source import Source
+from tfsci.data.stream import Streamed
 from tfsci.distributed.launch import Launch, detect
 from tfsci.distributed.strategy import Strategy, choose
 from tfsci.training import checkpoint
@@ -40,21 +41,24 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     """
     start = time.perf_counter()
     launch = detect()
-    source = catalog.load(options.data, options.limit)
-    pipeline.check_batch_size(options.batch_size, launch.world_size)
+    changes = augment.parse(options.augment) if options.augment else None
+    pipeline.check_batch_size(options.batch_size, max(launch.world_size, options.replicas or 1))
+    source = _labelled(options)
     steps_per_epoch = pipeline.steps_per_epoch(source.train.num_samples, options.batch_size)
     total_steps = options.epochs * steps_per_epoch
 
     startup.import_tensorflow()
-    strategy = choose(options.strategy, launch, compression=options.compression)
-    peak = scaled(options.learning_rate, options.scale_lr, strategy.world_size)
+    strategy = choose(options.strategy, launch, options.replicas, compression=options.compression)
+    pipeline.check_batch_size(options.batch_size, strategy.world_size)
+    rate = options.learning_rate or (0.1 if source.name == "digits" else 0.02)
+    peak = scaled(rate, options.scale_lr, strategy.world_size)
     learning_rate = schedule(
         peak,
         total_steps,
         round(options.warmup_epochs * steps_per_epoch),
         options.schedule,
     )
-    network = _compiled(options, source, strategy, model, model_options)
+    network = _compiled(options, rate, source, strategy, model, model_options)
     folder = None
     if strategy.is_chief:
         settings = _settings(options, launch, strategy)
@@ -67,7 +71,7 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     test = pipeline.evaluation(source.test, options.batch_size, *shard)
     first_step = _resume(network, folder, strategy) if options.resume else 0
     train = pipeline.training(
-        source.train, options.batch_size, options.seed, *shard, first_step=first_step
+        source.train, options.batch_size, options.seed, *shard, first_step, changes
     )
     if folder and not options.quiet:
         print(_headline(source, network, strategy, options, first_step), flush=True)
@@ -104,7 +108,22 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     return folder
 
 
-def _compiled(options: Options, source: Source, strategy: Strategy, name: str, model_options):
+def _labelled(options: Options) -> Source:
+    """Returns the source; one without classes is refused, before it is prepared where possible."""
+    if catalog.parse(options.data)[0] not in catalog.UNLABELLED:
+        source = catalog.load(options.data, options.limit, options.data_dir)
+        if source.measure == "accuracy" and source.num_classes:
+            return source
+    raise ValueError(
+        f"--data {options.data}: has no classes to tell apart, and this script trains a "
+        "classifier; expected a labelled set: digits, diffraction, damage, galaxies, ising, "
+        "npz:DIR, folder:DIR or tfds:NAME"
+    )
+
+
+def _compiled(
+    options: Options, rate: float, source: Source, strategy: Strategy, name: str, model_options
+):
     import keras
 
     keras.utils.set_random_seed(options.seed)
@@ -114,11 +133,12 @@ def _compiled(options: Options, source: Source, strategy: Strategy, name: str, m
             name, input_shape=source.input_shape, num_classes=source.num_classes, **model_options
         )
         network.compile(
-            keras.optimizers.SGD(options.learning_rate, momentum=0.9),
+            keras.optimizers.SGD(rate, momentum=0.9),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             jit_compile=_jit(options, network, strategy),
         )
+        network.optimizer.build(network.trainable_variables)
     return network
 
 
@@ -190,6 +210,8 @@ def _headline(source: Source, network, strategy: Strategy, options: Options, fir
         strategy.describe(),
         f"XLA {'on' if network.jit_compile else 'off'}",
     ]
+    if isinstance(source.train, Streamed):
+        parts.append("streamed: which samples share a batch depends on the number of ranks")
     if options.precision != "float32":
         parts.append(options.precision)
     if first_step:

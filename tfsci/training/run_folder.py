@@ -24,7 +24,7 @@ _WRITTEN = ("history.csv", "metrics.json", "model.keras", "curves.png", "checkpo
 
 # Settings that another run into the same folder may have differently: where and how it runs, not
 # what it computes.
-_FREE = {"output", "resume", "quiet", "profile", "strategy"}
+_FREE = {"data_dir", "output", "resume", "quiet", "profile", "strategy", "replicas"}
 
 
 class RunFolder:
