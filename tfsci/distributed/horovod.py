@@ -152,6 +152,9 @@ class Horovod(Strategy):
         values = np.asarray(values, "float64")
         return self._hvd.allreduce(values, op=self._hvd.Sum, name="sum").numpy()
 
+    def _concatenate(self, values: np.ndarray) -> np.ndarray:
+        return self._hvd.allgather(values, name="gather").numpy()
+
 
 def dense_factors(gradient):
     """Returns X (B, in) and E (B, out) of a gradient that a graph computes as XᵀE, else None."""
