@@ -9,6 +9,7 @@ _COMMANDS = {
     "data": "list, prepare, show, check and export data sets",
     "doctor": "say whether this machine can train, and what is missing",
     "job": "print a job script for LSF, Slurm or PBS",
+    "models": "list models with their parameters, operations and memory",
     "install-horovod": "build Horovod for this environment's TensorFlow and install it",
 }
 
@@ -51,6 +52,10 @@ def _dispatch(arguments: list[str]) -> None:
             from tfsci.job import command as job
 
             sys.exit(job.main(rest))
+        case ["models", *rest]:
+            from tfsci import models_cli
+
+            sys.exit(models_cli.main(rest))
         case ["install-horovod", *rest]:
             from tfsci.distributed import install
 

@@ -192,7 +192,7 @@ GOOD = {"name": "cnn", "input_shape": (8, 8, 1), "num_classes": 10}
 @pytest.mark.parametrize(
     ("bad", "text"),
     [
-        ({"name": "cnm"}, "unknown model 'cnm'; expected one of cnn"),
+        ({"name": "cnm"}, "unknown model 'cnm'; expected one of " + ", ".join(models.MODELS)),
         ({"variant": "big"}, "unknown variant 'big' of cnn; expected small or pooled or oak-ridge"),
         (
             {"input_shape": (3, 8, 1)},

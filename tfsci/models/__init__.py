@@ -1,12 +1,13 @@
 """Keras builders, one module a model: `keras` alone, so that every Keras backend builds them."""
 
+import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
 
-MODELS = ("cnn",)
+MODELS = ("mlp", "cnn", "resnet", "rnn", "vit", "gpt", "autoencoder", "vae", "unet")
 
 
 def build(name: str, **options) -> "keras.Model":
@@ -14,15 +15,14 @@ def build(name: str, **options) -> "keras.Model":
 
     Args:
         name: One of `MODELS`.
-        **options: Passed to the builder, for example `tfsci.models.cnn.build`; where the builder
-            has variants, ``variant`` names a row of its table.
+        **options: Passed to the builder, for example `tfsci.models.cnn.build`; ``variant`` names a
+            row of its table, ``VARIANTS``, and other options override what the row says.
 
     Returns:
-        An uncompiled functional model whose outputs are float32 logits.
+        An uncompiled functional model whose outputs are float32 logits (or values, of fields).
 
     Raises:
-        ValueError: The name or the variant is unknown, or the options do not fit.
-        TypeError: The builder has no such option.
+        ValueError: The name, the variant or an option is unknown or missing, or does not fit.
 
     Example:
         >>> model = build("cnn", variant="oak-ridge", input_shape=(128, 128, 3), num_classes=231)
@@ -31,4 +31,13 @@ def build(name: str, **options) -> "keras.Model":
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; expected one of {', '.join(MODELS)}")
-    return import_module(f"tfsci.models.{name}").build(**options)
+    builder = import_module(f"tfsci.models.{name}").build
+    known = inspect.signature(builder).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; expected {', '.join(known)}")
+    needed = [option for option, of in known.items() if of.default is inspect.Parameter.empty]
+    for option in needed:
+        if option not in options:
+            raise ValueError(f"{name} needs {option}; expected at least {', '.join(needed)}")
+    return builder(**options)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from tfsci.models import checks
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -66,19 +68,10 @@ def build(
         ValueError: The variant is unknown, the image is too small for the depth, or a number is
             out of range.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r} of cnn; expected {' or '.join(VARIANTS)}")
-    row = VARIANTS[variant]
-    rate = row.dropout if dropout is None else dropout
-    if num_classes < 2:
-        raise ValueError(f"num_classes {num_classes}: expected at least 2")
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout {rate}: expected 0 ≤ dropout < 1")
-    whole = all(isinstance(edge, int) and edge > 0 for edge in input_shape)
-    if len(input_shape) != 3 or not whole:
-        raise ValueError(
-            f"input_shape {input_shape}: cnn takes images, expected (height, width, channels)"
-        )
+    row = checks.variant("cnn", VARIANTS, variant)
+    rate = checks.fraction("dropout", row.dropout if dropout is None else dropout)
+    num_classes = checks.whole("num_classes", num_classes, least=2)
+    input_shape = checks.image("cnn", input_shape)
     smallest = 2 ** len(row.channels)
     if min(input_shape[:2]) < smallest:
         raise ValueError(

@@ -1,0 +1,67 @@
+import keras
+import numpy as np
+import pytest
+
+from tfsci import models
+from tfsci.models import cost
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters", "multiplications"),
+    [  # torchvision's, of parameters and of multiplications, 10⁹
+        ("18", 11_689_512, 1.814),
+        ("34", 21_797_672, 3.664),
+        ("50", 25_557_032, 4.089),
+        ("101", 44_549_160, 7.801),
+        ("152", 60_192_808, 11.514),
+    ],
+)
+def test_published(variant, parameters, multiplications):
+    found = cost.sketch("resnet", variant=variant, input_shape=(224, 224, 3), num_classes=1000)
+    assert found.parameters == parameters
+    assert found.flops / 2e9 == pytest.approx(multiplications, abs=5e-4)
+
+
+def test_small_images_have_the_stem_of_cifar():
+    found = cost.sketch("resnet", variant="18", input_shape=(32, 32, 3), num_classes=10)
+    assert found.parameters == 11_173_962
+
+
+@pytest.mark.parametrize(
+    ("shape", "stem", "last"),
+    [
+        ((8, 8, 1), "3x3", (1, 1)),
+        ((33, 50, 3), "3x3", (5, 7)),
+        ((64, 64, 3), "7x7", (2, 2)),
+        ((65, 97, 3), "7x7", (3, 4)),
+    ],
+)
+def test_any_size(shape, stem, last):
+    """Symmetric padding halves n points to ⌈n/2⌉."""
+    model = models.build("resnet", input_shape=shape, num_classes=2)
+    assert model.get_layer("stage_4_block_2_relu").output.shape[1:3] == last
+    assert model.get_layer("stem_conv").kernel_size[0] == int(stem[0])
+
+
+@pytest.mark.parametrize("variant", ["18", "50"])
+def test_a_block_starts_as_the_identity(variant):
+    """γ is 0 in the last batch norm of a branch, so only what is on the shortcut comes through."""
+    keras.utils.set_random_seed(0)
+    model = models.build("resnet", variant=variant, input_shape=(16, 16, 3), num_classes=2)
+    names = ("stage_1_block_1_relu", "stage_1_block_2_relu")
+    both = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    first, second = both(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), training=True)
+    assert np.abs(first).max() > 0.1
+    np.testing.assert_array_equal(first, second)
+
+
+def test_strided_convolutions_are_centred():
+    """An odd image and its mirror image give the same average, so padding has no side."""
+    model = models.build("resnet", input_shape=(65, 65, 1), num_classes=2)
+    stem = keras.Model(model.input, model.get_layer("stem_conv").output)
+    kernel = np.random.default_rng(0).normal(size=(7, 7, 1, 64)).astype("float32")
+    x = np.random.default_rng(1).normal(size=(1, 65, 65, 1)).astype("float32")
+    stem.set_weights([kernel])
+    y = np.asarray(stem(x))
+    stem.set_weights([kernel[:, ::-1]])
+    np.testing.assert_allclose(stem(x[:, :, ::-1])[:, :, ::-1], y, atol=1e-4)
