@@ -1,7 +1,7 @@
 """Which cores a rank computes on, so that the ranks of a node never fight for one."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from tfsci.distributed.launch import Launch, whole_number
 
@@ -41,3 +41,24 @@ def bind(cores: Collection[int]) -> None:
     were a tenth to a fifth slower.
     """
     os.sched_setaffinity(0, cores)
+
+
+def as_ranges(numbers: Iterable[int]) -> str:
+    """Returns numbers in order with runs drawn together, as the kernel lists cores.
+
+    >>> as_ranges([8, 0, 1, 2, 3])
+    '0-3,8'
+    """
+    runs = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def from_ranges(text: str) -> list[int]:
+    """Returns the numbers of a list such as ``"0-3,8"``; none of an empty one."""
+    runs = [part.partition("-") for part in text.strip().split(",") if part]
+    return [n for first, _, last in runs for n in range(int(first), int(last or first) + 1)]

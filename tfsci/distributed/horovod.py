@@ -6,25 +6,30 @@ an optimizer that averages the gradients before it uses them, and one broadcast 
 
 import os
 import types
+from pathlib import Path
 
 import numpy as np
 
-from tfsci.distributed import rendezvous
+from tfsci.distributed import averaging, batch_norm, rendezvous
 from tfsci.distributed.cores import bind, cores_of_rank
 from tfsci.distributed.devices import set_devices
 from tfsci.distributed.launch import Launch
-from tfsci.distributed.strategy import Strategy, seed_of_replica
+from tfsci.distributed.requests import SharedRequests
+from tfsci.distributed.strategy import Strategy, is_seed, seed_of_replica
 
 COMPRESSIONS = ("none", "fp16")
 
 
-class Horovod(Strategy):
+class Horovod(SharedRequests, Strategy):
     """One process a replica, each with one GPU or its share of the cores.
 
     Args:
         launch: This process's place in the job.
         compression: ``"fp16"`` halves what the gradients weigh on the wire; worth it on a slow
             network between GPUs, slower on a CPU.
+        reduction: ``"adasum"`` combines gradients by Adasum instead of averaging them, which
+            needs a Horovod with MPI and 2, 4, 8 … ranks; the curve is then another one.
+        timeline: Whether `start_timeline` is going to be called.
 
     Raises:
         ModuleNotFoundError: Horovod is not installed.
@@ -36,16 +41,27 @@ class Horovod(Strategy):
     name = "horovod"
     compiles = False  # Horovod's operations are not XLA's
 
-    def __init__(self, launch: Launch, compression: str = "none"):
+    def __init__(
+        self,
+        launch: Launch,
+        compression: str = "none",
+        reduction: str = "average",
+        timeline: bool = False,
+    ):
         if compression not in COMPRESSIONS:
             raise ValueError(
                 f"--compression {compression}: expected one of {', '.join(COMPRESSIONS)}"
             )
+        super().__init__()
         cores = cores_of_rank(launch)
         bind(cores)
         self._hvd = hvd = _import_horovod()
         if rendezvous.is_needed(launch, hvd.mpi_built()):
             rendezvous.prepare(launch)
+        # Tensors that are fused as they come are added up in an order that changes from run to run.
+        os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
+        if timeline:
+            os.environ.setdefault("HOROVOD_TIMELINE", "DYNAMIC")
         hvd.init()
         self.rank, self.world_size = hvd.rank(), hvd.size()
         if self.world_size != launch.world_size:
@@ -53,6 +69,12 @@ class Horovod(Strategy):
                 f"{launch.launcher} started {launch.world_size} processes but Horovod sees "
                 f"{self.world_size}: it was built for another MPI; set HOROVOD_CONTROLLER=gloo to "
                 f"do without, or use 'horovodrun -np {launch.world_size} …' (see 'tfsci doctor')"
+            )
+        self._adasum = reduction == "adasum"
+        if self._adasum and (_cpu_transport(hvd) != "MPI" or self.world_size & self.world_size - 1):
+            raise ValueError(
+                f"--reduction adasum: needs Horovod over MPI and 2, 4, 8 … ranks, but there are "
+                f"{self.world_size} over {_cpu_transport(hvd)}; use --reduction average"
             )
         self._compression = getattr(hvd.Compression, compression)
         self._threads = len(cores)
@@ -66,70 +88,63 @@ class Horovod(Strategy):
         ranks = f"{self.world_size} rank{'s' * (self.world_size > 1)}"
         return f"{ranks} (Horovod, {transport}), {threads}"
 
-    def average(self, gradient, name: str):
-        """Returns a gradient averaged over the ranks, by whichever exchange moves less.
+    def start_timeline(self, path: Path) -> None:
+        """Writes what Horovod does from now on, for chrome://tracing; the chief calls it."""
+        self._hvd.start_timeline(str(path), mark_cycles=True)
 
-        Mostly an all-reduce. The gradient of a dense kernel, though, is a product XᵀE of the
-        layer's inputs X (B, in) and errors E (B, out): for a wide layer and a small batch it is
-        less to gather X and E from all ranks and to multiply them there than to add up products
-        of shape (in, out). The sum is the same (sufficient factor broadcasting, Xie et al. 2016,
-        arXiv 1511.08486).
-
-        Args:
-            gradient: A tensor, or `tf.IndexedSlices` (of an embedding), which is gathered.
-            name: The same on every rank for the same gradient, and no other's.
-        """
-        hvd = self._hvd
-        factors = dense_factors(gradient) if self._compression is hvd.Compression.none else None
-        if factors and gathering_moves_less(*(f.shape for f in factors), self.world_size):
-            import tensorflow as tf
-
-            x = hvd.allgather(factors[0], name=f"{name}/inputs")  # (n·B, in)
-            e = hvd.allgather(factors[1] / self.world_size, name=f"{name}/errors")  # (n·B, out)
-            return tf.matmul(x, e, transpose_a=True)
-        return hvd.allreduce(gradient, name=name, op=hvd.Average, compression=self._compression)
+    def average(self, gradients: list) -> list:
+        """Returns gradients averaged over the ranks."""
+        return averaging.average(self._hvd, gradients, self._compression, self._adasum)
 
     def average_gradients(self, model, batches=None) -> None:
-        """Averages in the optimizer, each gradient as soon as back-propagation yields it.
+        """Averages in the optimizer, while back-propagation goes on, see `averaging`.
 
-        Horovod fuses those that are ready together and works while the rest is computed. The
-        optimizer sees the gradient of the global batch before it does anything with it, so
+        The optimizer sees the gradient of the global batch before it does anything with it, so
         clipping, weight decay, loss scaling and moving averages mean what they mean in one
         process. With gradient accumulation the micro-batches are summed locally and the sum is
         averaged, where Keras clips it: one exchange an update. Only methods of this one object
         change, so that a saved model names a plain Keras optimizer.
         """
+        hvd, optimizer = self._hvd, model.optimizer
         model.jit_compile = self.compiles
-        optimizer = model.optimizer
         if {"apply", "_clip_gradients"} & set(vars(optimizer)):
             return  # done for an earlier training
+        import tensorflow as tf
 
-        def average_all(gradients, names):
-            return [
-                gradient if gradient is None else self.average(gradient, f"gradient/{i}/{name}")
-                for i, (gradient, name) in enumerate(zip(gradients, names, strict=True))
-            ]
+        self._make_requests()
+
+        def average_all(gradients):
+            averaged = self.average(gradients)
+            # They wait for the gradient that is ready last, so as to travel with it.
+            last = [getattr(g, "values", g) for g in gradients if g is not None][:1]
+            with tf.control_dependencies(last):
+                self._exchange_requests(lambda wishes: hvd.allreduce(wishes, name="requests"))
+            return averaged
 
         if optimizer.gradient_accumulation_steps:
             clip = optimizer._clip_gradients
-            optimizer._clip_gradients = lambda grads: clip(average_all(grads, [""] * len(grads)))
+            optimizer._clip_gradients = lambda grads: clip(average_all(list(grads)))
             return
         apply = type(optimizer).apply
 
         def averaged_apply(self, grads, trainable_variables=None):
-            grads = list(grads)
-            variables = list(trainable_variables or model.trainable_variables)
-            return apply(self, average_all(grads, [v.path for v in variables]), variables)
+            return apply(self, average_all(list(grads)), trainable_variables)
 
         optimizer.apply = types.MethodType(averaged_apply, optimizer)
 
+    def synchronize_batch_norm(self, model) -> int:
+        """Adds up over the ranks."""
+
+        def over_ranks(values, name):
+            return self._hvd.allreduce(values, name=name, op=self._hvd.Sum)
+
+        return batch_norm.synchronize(model, over_ranks)
+
     def broadcast(self, model) -> None:
         """Gives every rank the chief's variables, then a seed of its own."""
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
         self._broadcast_variables([*model.variables, *model.optimizer.variables])
         for variable in model.non_trainable_variables:
-            if variable.path.endswith("seed_generator_state"):
+            if is_seed(variable):
                 variable.assign(seed_of_replica(variable.numpy(), self.rank))
 
     def _broadcast_variables(self, variables) -> None:
@@ -143,45 +158,16 @@ class Horovod(Strategy):
 
         broadcast_all.get_concrete_function()()
 
-    def broadcast_value(self, value: object) -> object:
-        """Returns the chief's value on every rank; each rank waits for it."""
-        return self._hvd.broadcast_object(value, root_rank=0, name="value")
-
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Returns the sum over the ranks of a float64 vector."""
         values = np.asarray(values, "float64")
         return self._hvd.allreduce(values, op=self._hvd.Sum, name="sum").numpy()
 
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        return self.sum(values) / self.world_size
+
     def _concatenate(self, values: np.ndarray) -> np.ndarray:
         return self._hvd.allgather(values, name="gather").numpy()
-
-
-def dense_factors(gradient):
-    """Returns X (B, in) and E (B, out) of a gradient that a graph computes as XᵀE, else None."""
-    operation = getattr(gradient, "op", None)  # none in eager execution
-    if getattr(operation, "type", None) != "MatMul":
-        return None
-    if not operation.get_attr("transpose_a") or operation.get_attr("transpose_b"):
-        return None
-    return tuple(operation.inputs)
-
-
-def gathering_moves_less(x_shape, e_shape, world_size: int) -> bool:
-    """Returns whether gathering the factors of a dense gradient beats adding up the gradients.
-
-    A rank receives (n − 1)·B·(in + out) numbers instead of 2·(n − 1)/n·in·out, and multiplies n·B
-    rows instead of B. Gathering is taken where it moves a quarter or less and the global batch
-    has 256 rows at most, so that the products stay cheap beside what is not sent.
-
-    Args:
-        x_shape: Shape (B, in) of the inputs.
-        e_shape: Shape (B, out) of the errors.
-        world_size: Number of ranks, n.
-    """
-    (rows, inputs), outputs = x_shape, e_shape[1]
-    if rows is None or rows * world_size > 256:
-        return False
-    return 2 * world_size * rows * (inputs + outputs) <= inputs * outputs
 
 
 def _import_horovod():

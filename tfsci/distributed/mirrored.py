@@ -2,8 +2,11 @@
 
 from contextlib import AbstractContextManager
 
+import numpy as np
+
+from tfsci.distributed import batch_norm
 from tfsci.distributed.launch import Launch
-from tfsci.distributed.strategy import Strategy, seed_of_replica
+from tfsci.distributed.strategy import Strategy, is_seed, seed_of_replica
 
 
 class Mirrored(Strategy):
@@ -23,6 +26,7 @@ class Mirrored(Strategy):
     num_shards = 1
 
     def __init__(self, launch: Launch, replicas: int | None = None):
+        super().__init__()
         import tensorflow as tf
 
         if launch.world_size > 1:
@@ -57,9 +61,19 @@ class Mirrored(Strategy):
         """Returns the context in which variables have a copy on each device."""
         return self._strategy.scope()
 
+    def synchronize_batch_norm(self, model) -> int:
+        """Adds up over the replicas."""
+        return batch_norm.synchronize(model, batch_norm.over_replicas)
+
+    def average_statistics(self, model) -> None:
+        """Gives every replica the average of the copies that each updated for itself."""
+        for variable in batch_norm.moving_statistics(model):
+            copies = [copy.numpy() for copy in variable.value.values]
+            variable.assign(np.mean(copies, 0, "float64").astype(copies[0].dtype))
+
     def broadcast(self, model) -> None:
         """Moves the replicas' seeds apart; all else that they hold is equal from the start."""
         for variable in model.non_trainable_variables:
-            if variable.path.endswith("seed_generator_state"):
+            if is_seed(variable):
                 for replica, copy in enumerate(variable.value.values):
                     copy.assign(seed_of_replica(copy.numpy(), replica))

@@ -18,14 +18,16 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
+from tfsci.distributed import batch_norm
 from tfsci.distributed.cores import bind, cores_of_rank
 from tfsci.distributed.devices import set_devices
 from tfsci.distributed.launch import Launch
 from tfsci.distributed.nodes import cluster
-from tfsci.distributed.strategy import Strategy, seed_of_replica
+from tfsci.distributed.requests import SharedRequests
+from tfsci.distributed.strategy import Strategy, is_seed, seed_of_replica
 
 
-class MultiWorker(Strategy):
+class MultiWorker(SharedRequests, Strategy):
     """One process a replica; every worker reads its own share of each batch.
 
     Args:
@@ -45,6 +47,7 @@ class MultiWorker(Strategy):
                 "--strategy multiworker: needs several processes; start them with srun, mpiexec or "
                 "torchrun, or set TF_CONFIG, or use --strategy single"
             )
+        super().__init__()
         cores = cores_of_rank(launch)
         bind(cores)
         os.environ["TF_CONFIG"] = json.dumps(cluster())
@@ -84,6 +87,25 @@ class MultiWorker(Strategy):
         if not hasattr(trainer.reduce_per_replica, "mended"):
             trainer.reduce_per_replica = _local(trainer.reduce_per_replica)
 
+        import tensorflow as tf
+
+        self._make_requests()
+
+        def add(wishes):
+            return tf.distribute.get_replica_context().all_reduce("SUM", wishes)
+
+        apply = type(model.optimizer).apply
+
+        def asking_apply(self_, grads, trainable_variables=None):
+            self._exchange_requests(add)
+            return apply(self_, grads, trainable_variables)
+
+        model.optimizer.apply = types.MethodType(asking_apply, model.optimizer)
+
+    def synchronize_batch_norm(self, model) -> int:
+        """Adds up over the workers."""
+        return batch_norm.synchronize(model, batch_norm.over_replicas)
+
     def broadcast(self, model) -> None:
         """Gives every worker the chief's variables, then a seed of its own."""
         variables = [*model.variables, *model.optimizer.variables]
@@ -91,12 +113,8 @@ class MultiWorker(Strategy):
         for variable, value in zip(variables, self._of_chief(values), strict=True):
             variable.assign(value)
         for variable in model.non_trainable_variables:
-            if variable.path.endswith("seed_generator_state"):
+            if is_seed(variable):
                 variable.assign(seed_of_replica(variable.numpy(), self.rank))
-
-    def broadcast_value(self, value: object) -> object:
-        """Returns the chief's number on every worker; each worker waits for it."""
-        return type(value)(self._of_chief([np.asarray(value)])[0])
 
     def _concatenate(self, values: np.ndarray) -> np.ndarray:
         import tensorflow as tf
@@ -107,23 +125,29 @@ class MultiWorker(Strategy):
             here = self._strategy.run(lambda: tf.constant(values, tf.int32))
             return self._strategy.gather(here, axis=0)
 
-        return gather().numpy().astype(np.uint8)
+        return gather.get_concrete_function()().numpy().astype(np.uint8)
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        return self._add([values])[0] / self.world_size
 
     def _of_chief(self, values: list[np.ndarray]) -> list[np.ndarray]:
-        import tensorflow as tf
-
         sent = [value if self.is_chief else np.zeros_like(value) for value in values]
         # What a ring adds up is at least 32 bits wide; 64 hold every integer and float here.
-        sent = [v.astype("float64" if v.dtype.kind == "f" else "int64") for v in sent]
+        totals = self._add([v.astype("float64" if v.dtype.kind == "f" else "int64") for v in sent])
+        return [t.astype(v.dtype) for t, v in zip(totals, values, strict=True)]
 
-        @tf.function
+    def _add(self, values: list[np.ndarray]) -> list[np.ndarray]:
+        import tensorflow as tf
+
         def add():
             context = tf.distribute.get_replica_context()
-            return [context.all_reduce("SUM", tf.constant(value)) for value in sent]
+            return [context.all_reduce("SUM", tf.constant(value)) for value in values]
 
-        totals = self._strategy.run(add)
-        local = [self._strategy.experimental_local_results(total)[0].numpy() for total in totals]
-        return [t.astype(v.dtype) for t, v in zip(local, values, strict=True)]
+        # Called as it is, TensorFlow would warn of retracing at the fifth time.
+        everywhere = tf.function(lambda: self._strategy.run(add)).get_concrete_function()
+        return [
+            self._strategy.experimental_local_results(total)[0].numpy() for total in everywhere()
+        ]
 
 
 def _local(reduce_per_replica):

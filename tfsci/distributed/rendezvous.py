@@ -22,6 +22,10 @@ _SECONDS_TO_START = 60.0
 _PATIENCE = 5.0  # seconds for an earlier job to leave the port, or for rank 0 to answer again
 _MAX_ANSWER = 1 << 20  # bytes; it may list missing ranks
 
+# What MPI hears nothing of the other ranks from, and what an srun that tells it sets.
+_NOT_MPI = ("torchrun", "TF_CONFIG")
+_SRUN_TELLS_MPI = ("SLURM_MPI_TYPE", "PMIX_NAMESPACE", "PMI_RANK", "PMI_FD", "I_MPI_PMI_LIBRARY")
+
 # What Horovod reads as HOROVOD_RANK and so on.
 _PLACE = ("rank", "size", "local_rank", "local_size", "cross_rank", "cross_size", "hostname")
 
@@ -31,12 +35,20 @@ def is_needed(launch: Launch, with_mpi: bool, environ: Mapping[str, str] = os.en
 
     Args:
         launch: This process's place in the job; horovodrun has made a rendezvous already.
-        with_mpi: Whether Horovod was built with MPI, which tells of the others.
-        environ: The process's environment; ``HOROVOD_CONTROLLER=gloo`` does without MPI.
+        with_mpi: Whether Horovod was built with MPI, which knows of the others where an MPI
+            launcher, or srun by ``--mpi=…``, tells it.
+        environ: The process's environment; ``HOROVOD_CONTROLLER=gloo`` does without MPI, ``mpi``
+            insists on it.
     """
     if launch.launcher in ("none", "horovodrun") or launch.world_size == 1:
         return False
-    return not with_mpi or environ.get("HOROVOD_CONTROLLER", "").lower() == "gloo"
+    controller = environ.get("HOROVOD_CONTROLLER", "").lower()
+    if not with_mpi or controller == "gloo":
+        return True
+    told = launch.launcher not in _NOT_MPI
+    if launch.launcher == "srun":  # without a plugin OpenMPI would abort the process
+        told = any(name in environ for name in _SRUN_TELLS_MPI)
+    return not told and controller != "mpi"
 
 
 def prepare(launch: Launch, environ: MutableMapping[str, str] = os.environ) -> None:

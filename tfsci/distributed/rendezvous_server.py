@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from horovod.runner.common.util.hosts import SlotInfo
 from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
 
+from tfsci.distributed.strategy import ranks_as_text
+
 MAX_MESSAGE = 4096  # bytes of a rank's report
 PATH = "/tfsci/gather"
 
@@ -130,10 +132,11 @@ class Gathering(RendezvousHTTPServer):
             if self._changed.wait_for(lambda: self._verdict, self._timeout):
                 return
             missing = self._missing()
-            ranks = f"rank{'s' * (len(missing) > 1)} {shortened(missing)}"
-            reason = (f"{ranks} of {self._world_size} did not come within {self._timeout:g} s: see "
-                      "what their output says and how many the launcher started, or wait longer "
-                      "with TFSCI_START_TIMEOUT=seconds")  # fmt: skip
+            reason = (
+                f"{ranks_as_text(missing)} of {self._world_size} did not come within "
+                f"{self._timeout:g} s: see what their output says and how many the launcher "
+                "started, or wait longer with TFSCI_START_TIMEOUT=seconds"
+            )
             self._decide(lambda _: {"error": reason})
 
 
@@ -206,21 +209,6 @@ def plan(hosts: Sequence[str]) -> list[SlotInfo]:
         places.append(SlotInfo(host, rank, local, cross.index(host), len(hosts),
                                len(ranks_of[host]), len(cross)))  # fmt: skip
     return places
-
-
-def shortened(numbers: Sequence[int]) -> str:
-    """Returns sorted numbers as text with runs drawn together.
-
-    >>> shortened([1, 2, 3, 7])
-    '1-3, 7'
-    """
-    runs = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def serve(

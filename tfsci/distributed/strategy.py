@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfsci.distributed import alone, batch_norm
+from tfsci.distributed.cores import as_ranges
 from tfsci.distributed.launch import Launch, detect
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("auto", "single", "mirrored", "multiworker", "horovod")
 
+# What a process may ask of all: to save, or to save and stop, with the reason.
+REQUESTS = ("save", "SIGINT", "SIGTERM", "SIGUSR1", "time limit")
+
 # An odd number near 2³²/φ: seeds of neighbouring replicas land far apart.
 _SEED_STRIDE = 0x9E3779B1
 
@@ -25,6 +31,21 @@ def seed_of_replica(state: np.ndarray, replica: int) -> np.ndarray:
     """Returns a seed generator's state for one replica; the first one keeps it as it is."""
     seed, *rest = np.asarray(state).astype(np.uint64)
     return np.array([(int(seed) + replica * _SEED_STRIDE) % 2**32, *rest], state.dtype)
+
+
+def is_seed(variable: "keras.Variable") -> bool:
+    """Whether a variable is the state of a seed generator, which each replica has its own of."""
+    return variable.path.endswith("seed_generator_state")
+
+
+def ranks_as_text(ranks: Sequence[int]) -> str:
+    """Returns ranks as a message names them.
+
+    >>> ranks_as_text([1, 2, 3, 7])
+    'ranks 1-3, 7'
+    """
+    numbers = as_ranges(ranks).replace(",", ", ")
+    return f"rank{'s' * (len(ranks) > 1)} {numbers}"
 
 
 class Strategy:
@@ -42,6 +63,9 @@ class Strategy:
     world_size = 1
     compiles = True
     reads_global_metrics = False  # whether a metric's value is over all processes already
+
+    def __init__(self):
+        self._asked = set()
 
     @property
     def num_shards(self) -> int:
@@ -73,6 +97,29 @@ class Strategy:
             batches: What it is to be trained on, as an example.
         """
 
+    def synchronize_batch_norm(self, model: "keras.Model") -> int:
+        """Makes batch normalisation compute mean and variance over the global batch.
+
+        Every process calls it before the first step. In one process it does so anyway.
+
+        Args:
+            model: A built model.
+
+        Returns:
+            Number of its batch normalisation layers.
+        """
+        return len(batch_norm.layers(model))
+
+    def average_statistics(self, model: "keras.Model") -> None:
+        """Gives every replica the average of what its layers gather for themselves.
+
+        Where each has a moving mean and variance of its own it has another model to evaluate, and
+        one of them is saved. Every process calls it before either; where a model has no such
+        variables nothing is exchanged.
+        """
+        if self.num_shards > 1:
+            batch_norm.average(batch_norm.moving_statistics(model), self._mean)
+
     def broadcast(self, model: "keras.Model") -> None:
         """Gives every replica the chief's weights, optimizer state and seeds.
 
@@ -81,8 +128,24 @@ class Strategy:
         """
 
     def broadcast_value(self, value: object) -> object:
-        """Returns the chief's value on every rank; each rank waits for it."""
-        return value
+        """Returns the chief's value on every process; each waits for it. JSON must hold it."""
+        return self.gather(value if self.is_chief else None)[0]
+
+    def ask(self, *requests: str) -> None:
+        """Asks all processes for something; they hear of it together, see `asked`.
+
+        Args:
+            *requests: Out of `REQUESTS`.
+        """
+        self._asked |= set(requests)
+
+    def asked(self) -> set[str]:
+        """Returns what any process has asked for, alike on every process after every step."""
+        return set(self._asked)
+
+    def answered(self) -> None:
+        """Forgets what was asked; every process calls it alike."""
+        self._asked = set()
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Returns the sum over the processes of a float64 vector, on every process."""
@@ -97,6 +160,10 @@ class Strategy:
         # As lines of one byte string: nothing from another process is unpickled.
         line = np.frombuffer(json.dumps(value).encode() + b"\n", np.uint8)
         return [json.loads(each) for each in self._concatenate(line).tobytes().splitlines()]
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        """Returns the processes' average of a float64 vector, on every process."""
+        return values
 
     def _concatenate(self, values: np.ndarray) -> np.ndarray:
         """Returns the processes' uint8 vectors, one behind the other, on every process."""
@@ -123,12 +190,15 @@ def choose(
         The strategy, started: threads and GPU are set, so TensorFlow must not have run before.
 
     Raises:
-        ValueError: The name is unknown, or the launch does not fit the strategy.
+        ValueError: The name is unknown, the launch does not fit the strategy, or several processes
+            believe that they are alone.
         ModuleNotFoundError: Horovod is needed and not installed.
     """
     launch = launch or detect()
     if name not in STRATEGIES:
         raise ValueError(f"--strategy {name}: expected one of {', '.join(STRATEGIES)}")
+    if launch.launcher == "none":
+        alone.check()
     if name == "auto":
         name = _automatic(launch, replicas)
     if (replicas or 1) > 1 and name != "mirrored":

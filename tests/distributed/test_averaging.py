@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from tfsci.distributed.averaging import dense_factors, gathering_moves_less
 from tfsci.distributed.devices import gpu_of_rank
-from tfsci.distributed.horovod import dense_factors, gathering_moves_less
 from tfsci.distributed.launch import Launch
 
 
