@@ -9,7 +9,8 @@ import pytest
 
 from tfsci import doctor, machine
 from tfsci.distributed.launch import Launch
-from tfsci.doctor import Finding
+from tfsci.doctor import command, examination, findings
+from tfsci.doctor.findings import Finding
 from tfsci.machine import Outcome
 
 BIN = Path(sys.executable).parent
@@ -59,9 +60,9 @@ def plant(tmp_path, monkeypatch):
         write("bin/horovodrun", program).chmod(0o755)
         monkeypatch.syspath_prepend(tmp_path)
         # This machine's own shortcomings are no matter of these tests.
-        monkeypatch.setattr(doctor, "machine_gpus", lambda environ: [])
-        monkeypatch.setattr(doctor, "cpu_quota", lambda: None)
-        monkeypatch.setattr(doctor, "memory", lambda: (8.0, 16.0))
+        monkeypatch.setattr(examination, "machine_gpus", lambda environ: [])
+        monkeypatch.setattr(examination, "cpu_quota", lambda: None)
+        monkeypatch.setattr(examination, "memory", lambda: (8.0, 16.0))
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         return {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": path}
 
@@ -69,8 +70,8 @@ def plant(tmp_path, monkeypatch):
 
 
 def examine(environ, launch=ALONE, **options):
-    findings = [f for f in doctor.examine(environ, launch, **options) if f.status != "running"]
-    return {finding.name: finding for finding in findings}, doctor.conclude(findings)
+    found = [f for f in examination.examine(environ, launch, **options) if f.status != "running"]
+    return {finding.name: finding for finding in found}, findings.conclude(found)
 
 
 class TestExamine:
@@ -86,7 +87,7 @@ class TestExamine:
 
     def test_no_horovod(self, plant, monkeypatch):
         environ = plant()
-        monkeypatch.setattr(doctor.importlib.metadata, "distributions", lambda name: iter(()))
+        monkeypatch.setattr(examination.importlib.metadata, "distributions", lambda name: iter(()))
         found, conclusion = examine(environ)
         step = "tfsci install-horovod"
         assert found["Horovod"] == Finding("missing", "Horovod", "not in this environment", step)
@@ -180,20 +181,18 @@ class TestExamine:
         found, _ = examine(environ)
         assert found["all-reduce"].text.startswith("2 ranks failed: OSError: ")
 
-    def test_under_a_launcher_no_other_is_started(self, plant, tmp_path):
-        environ = plant(horovodrun=f"open({str(tmp_path / 'started')!r}, 'w')")
-        found, (text, code) = examine(environ, Launch("horovodrun", 0, 2, 0, 2))
-        assert found["launcher"].text == "horovodrun, 2 rank(s) on 1 node(s)"
-        assert found["all-reduce"].status == "skipped"
-        assert not (tmp_path / "started").exists()
-        assert text == "This machine can train in one process; Horovod was not tried."
-        assert code == 0
+    def test_one_of_several_that_each_believe_they_are_alone(self, plant, monkeypatch):
+        message = "2 processes: each would train alone; start them with horovodrun"
 
-    def test_mpirun_of_several_ranks_needs_no_mpi(self, plant):
-        """Ranks that any launcher starts find each other."""
-        found, (_, code) = examine(plant(), Launch("mpirun", 0, 2, 0, 2))
-        assert (found["Horovod"].status, found["Horovod"].text) == ("ok", "9.9 with Gloo")
-        assert code == 0
+        def check(environ, patience):
+            raise ValueError(message)
+
+        monkeypatch.setattr(examination.alone, "check", check)
+        found, (text, code) = examine(plant())
+        assert found["launcher"].text == "2 processes"
+        assert found["launcher"].next_step == "start them with horovodrun"
+        assert text.endswith("To mend: launcher.")
+        assert code == 1
 
     def test_a_shell_that_srun_gave_is_no_job_of_several_ranks(self, plant):
         found, (_, code) = examine(plant(), Launch("srun"))
@@ -204,11 +203,11 @@ class TestExamine:
 class TestCheckAllReduce:
     def test_right(self):
         text = "Gloo: 2 ranks ran and agreed on a sum, in 6.2 s"
-        assert doctor.check_all_reduce(ranks(3.0, 3.0)) == Finding("ok", "all-reduce", text)
+        assert findings.check_all_reduce(ranks(3.0, 3.0)) == Finding("ok", "all-reduce", text)
 
     @pytest.mark.parametrize("sums", [(3.0, 2.0), (1.0, 2.0), (3.0,), ()])
     def test_a_wrong_sum_or_a_silent_rank(self, sums):
-        found = doctor.check_all_reduce(ranks(*sums))
+        found = findings.check_all_reduce(ranks(*sums))
         assert found.status == "problem"
         assert found.text == f"2 ranks added 1 and 2 and got {list(sums)}"
         assert found.next_step == "tfsci install-horovod --rebuild"
@@ -220,15 +219,15 @@ class TestCheckAllReduce:
             "[1]<stderr>:ValueError: 2 ranks but 1 GPU\n"
             "[0]<stderr>:horovod.common.exceptions.HorovodInternalError: rank 1 has gone\n"
         )
-        found = doctor.check_all_reduce(ranks(code=1, log=log))
+        found = findings.check_all_reduce(ranks(code=1, log=log))
         assert found.text == "2 ranks failed: ValueError: 2 ranks but 1 GPU"
 
     def test_a_killed_rank(self):
         log = "horovodrun: rank 0 was killed by signal 9 (SIGKILL)\n"
-        assert doctor.check_all_reduce(ranks(code=137, log=log)).text.endswith(log.strip())
+        assert findings.check_all_reduce(ranks(code=137, log=log)).text.endswith(log.strip())
 
     def test_no_word(self):
-        assert doctor.check_all_reduce(ranks(code=3)).text == "2 ranks failed: exit code 3"
+        assert findings.check_all_reduce(ranks(code=3)).text == "2 ranks failed: exit code 3"
 
 
 class TestCheckHorovod:
@@ -254,38 +253,38 @@ class TestCheckHorovod:
     def test_the_next_step_fits_the_error(self, error, step):
         text = f"0.28.1 does not load: {error}"
         expected = Finding("problem", "Horovod", text, step)
-        assert doctor.check_horovod("0.28.1", [], error) == expected
+        assert findings.check_horovod("0.28.1", [], error) == expected
 
     def test_several_gpus_want_nccl(self):
-        assert doctor.check_horovod("0.28.1", ["Gloo"], num_gpus=2).status == "slow"
-        assert doctor.check_horovod("0.28.1", ["Gloo"], num_gpus=1).status == "ok"
-        assert doctor.check_horovod("0.28.1", ["Gloo", "NCCL"], num_gpus=2).status == "ok"
+        assert findings.check_horovod("0.28.1", ["Gloo"], num_gpus=2).status == "slow"
+        assert findings.check_horovod("0.28.1", ["Gloo"], num_gpus=1).status == "ok"
+        assert findings.check_horovod("0.28.1", ["Gloo", "NCCL"], num_gpus=2).status == "ok"
 
 
 class TestCheckGpus:
     def test_none(self):
         text = "none; TensorFlow computes on the CPU"
-        assert doctor.check_gpus([], [], {}) == Finding("ok", "GPU", text)
+        assert findings.check_gpus([], [], {}) == Finding("ok", "GPU", text)
 
     def test_all_are_seen(self):
-        found = doctor.check_gpus(["A"] * 3, ["NVIDIA H200", "NVIDIA H200", "NVIDIA T4"], {})
+        found = findings.check_gpus(["A"] * 3, ["NVIDIA H200", "NVIDIA H200", "NVIDIA T4"], {})
         assert found == Finding("ok", "GPU", "2 x NVIDIA H200, 1 x NVIDIA T4")
 
     def test_not_seen_by_tensorflow(self):
         log = "E0000 00:00:1 cuda_platform.cc:52] failed call to cuInit: CUDA_ERROR_NO_DEVICE\n"
-        found = doctor.check_gpus(["NVIDIA H200"], [], {}, log)
+        found = findings.check_gpus(["NVIDIA H200"], [], {}, log)
         why = "failed call to cuInit: CUDA_ERROR_NO_DEVICE"
         assert found.status == "problem"
         assert found.text == f"TensorFlow sees 0 of 1 x NVIDIA H200 ({why})"
         assert found.next_step.startswith(f"{sys.executable} -m pip install 'tensorflow[and-cuda]'")
 
     def test_without_nvidia_smi(self):
-        found = doctor.check_gpus(["/dev/nvidia0"], [], {})
+        found = findings.check_gpus(["/dev/nvidia0"], [], {})
         assert found.status == "problem"
         assert "apptainer --nv" in found.next_step
 
     def test_hidden_on_purpose(self):
-        found = doctor.check_gpus(["NVIDIA H200"], [], {"CUDA_VISIBLE_DEVICES": "-1"})
+        found = findings.check_gpus(["NVIDIA H200"], [], {"CUDA_VISIBLE_DEVICES": "-1"})
         text = "TensorFlow sees 0 of 1 x NVIDIA H200, with CUDA_VISIBLE_DEVICES=-1"
         assert found == Finding("ok", "GPU", text)
 
@@ -300,7 +299,7 @@ class TestCheckGpus:
         ],
     )
     def test_as_many_as_the_batch_system_gave(self, visible, seen, status):
-        found = doctor.check_gpus(["A"] * 4, ["A"] * seen, {"CUDA_VISIBLE_DEVICES": visible})
+        found = findings.check_gpus(["A"] * 4, ["A"] * seen, {"CUDA_VISIBLE_DEVICES": visible})
         assert found.status == status
 
 
@@ -328,30 +327,26 @@ class TestMachineGpus:
 
 class TestCheckCores:
     def test_threads_of_ranks(self):
-        found = doctor.check_cores(ALONE, range(6), 8, None)
+        found = findings.check_cores(range(6), 8, None)
         text = "6 of 8 may be used, threads: 6 for 1 rank, 3 each for 2 ranks"
         assert found == Finding("ok", "cores", text)
 
     def test_one_core(self):
-        found = doctor.check_cores(ALONE, [3], 8, None)
+        found = findings.check_cores([3], 8, None)
         assert found.text == "1 of 8 may be used, threads: 1 for 1 rank, 1 each for 2 ranks"
 
     def test_a_quota_below_the_cores(self):
-        found = doctor.check_cores(ALONE, range(4, 12), 64, 2.5)
+        found = findings.check_cores(range(4, 12), 64, 2.5)
         assert found.status == "slow"
         assert found.next_step == "put 'taskset -c 4,5' before each command"
         assert "the time of 2.5" in found.text
 
     def test_a_quota_below_one_core(self):
-        found = doctor.check_cores(ALONE, range(2), 2, 0.5)
+        found = findings.check_cores(range(2), 2, 0.5)
         assert found.next_step == "put 'taskset -c 0' before each command"
 
     def test_a_quota_of_all_cores_is_none(self):
-        assert doctor.check_cores(ALONE, range(4), 4, 4.0).status == "ok"
-
-    def test_under_a_launcher(self):
-        found = doctor.check_cores(Launch("horovodrun", 1, 2, 1, 2), range(8), 8, None)
-        assert found.text == "8 of 8 may be used, threads: 4 for this rank"
+        assert findings.check_cores(range(4), 4, 4.0).status == "ok"
 
 
 class TestCgroup:
@@ -404,7 +399,7 @@ class TestCgroup:
 
 
 def test_little_memory():
-    found = doctor.check_memory(0.5, 8.0)
+    found = findings.check_memory(0.5, 8.0)
     assert found.status == "problem"
     assert found.text == "0.5 of 8.0 GiB free, but a rank needs about 1 GiB"
     assert "--mem=8G" in found.next_step
@@ -413,22 +408,15 @@ def test_little_memory():
 class TestMain:
     @pytest.fixture(autouse=True)
     def keep_pytests_signals(self, monkeypatch):
-        monkeypatch.setattr(doctor.signal, "signal", lambda *_: None)
-
-    def test_only_rank_0_prints(self, monkeypatch, capsys):
-        monkeypatch.setenv("HOROVOD_RANK", "1")
-        monkeypatch.setenv("HOROVOD_SIZE", "2")
-        monkeypatch.setattr(doctor, "examine", lambda *_: pytest.fail("rank 1 examined"))
-        assert doctor.main([]) == 0
-        assert capsys.readouterr().out == ""
+        monkeypatch.setattr(command.signal, "signal", lambda *_: None)
 
     def test_lines_are_aligned_and_the_next_step_follows(self, monkeypatch, capsys):
-        findings = [
+        found = [
             Finding("ok", "TensorFlow", "2.21.0"),
             Finding("running", "Horovod", "is loading"),
             Finding("missing", "Horovod", "not in this environment", "tfsci install-horovod"),
         ]
-        monkeypatch.setattr(doctor, "examine", lambda *_: findings)
+        monkeypatch.setattr(command, "examine", lambda *_: found)
         assert doctor.main([]) == 0
         assert capsys.readouterr().out == (
             "ok       TensorFlow  2.21.0\n"
@@ -463,7 +451,7 @@ class TestMain:
         assert result.stderr == ""
         *lines, blank, last = result.stdout.splitlines()
         found = {line[9:21].rstrip(): (line[:9].rstrip(), line[21:]) for line in lines}
-        names = "Python tfsci launcher cores memory backend TensorFlow Keras NumPy GPU Horovod"
+        names = "Python tfsci launcher cores NUMA memory backend TensorFlow Keras NumPy GPU Horovod"
         names = [*names.split(), "horovodrun", "all-reduce"]
         assert [name for name in found if name != "next step"] == names
         assert {status for status, _ in found.values()} <= {"ok", "slow", ""}

@@ -1,61 +1,19 @@
-"""`tfsci doctor`: whether this machine can train, and the next step for what is missing.
+"""What `tfsci doctor` says of what it is given: fine, missing, or broken with the next step."""
 
-The checks judge what they are given; `examine` gathers it. TensorFlow and Horovod are loaded in
-processes of their own, so that a crash in them is a finding and not the end.
-"""
-
-import importlib.metadata
-import os
-import platform
 import re
-import shutil
-import signal
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfsci import __version__
-from tfsci.distributed.cores import cores_of_rank
-from tfsci.distributed.launch import Launch, detect
-from tfsci.machine import Outcome, cpu_quota, machine_gpus, memory, run
-from tfsci.training.options import Parser
+from tfsci.distributed.cores import as_ranges, cores_of_rank
+from tfsci.distributed.launch import Launch
+from tfsci.distributed.numa import nodes_of_cores
+from tfsci.machine import Outcome
 
 _PIP = f"{sys.executable} -m pip install"
 _INSTALL, _REBUILD = "tfsci install-horovod", "tfsci install-horovod --rebuild"
-
-# Reports what it finds until something fails.
-_PROBE = """
-import json, sys
-def report(**facts):
-    print("report:", json.dumps(facts), flush=True)
-import tensorflow as tf
-report(TensorFlow=tf.__version__)
-import keras, numpy
-report(Keras=keras.__version__, NumPy=numpy.__version__)
-gpus, details = tf.config.list_physical_devices("GPU"), tf.config.experimental.get_device_details
-report(GPUs=[details(gpu).get("device_name", gpu.name) for gpu in gpus])
-if "Horovod" in sys.argv:
-    import horovod.tensorflow as hvd
-    names = ("MPI", "Gloo", "NCCL")
-    report(Horovod=[name for name in names if getattr(hvd, name.lower() + "_built")()])
-"""
-
-# What each of two ranks runs: the start of a training, and one sum.
-_RANK = """
-import json
-from tfsci.startup import import_tensorflow
-tf = import_tensorflow()
-from tfsci.distributed.strategy import choose
-strategy = choose("horovod")
-total = float(strategy.sum([strategy.rank + 1])[0])
-import horovod.tensorflow as hvd
-nccl = hvd.nccl_built() and tf.config.get_visible_devices("GPU")
-transport = "NCCL" if nccl else "MPI" if hvd.mpi_enabled() else "Gloo"
-print("report:", json.dumps({"sum": total, "transport": transport}), flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +22,8 @@ class Finding:
 
     Attributes:
         status: ``"ok"``, ``"missing"``, ``"slow"`` (works, but slower than it could),
-            ``"problem"`` (is there and does not work), ``"skipped"`` or ``"running"``.
+            ``"problem"`` (is there and does not work) or ``"running"``; between ranks
+            ``"conflict"`` or ``"note"``.
         name: What was looked at.
         text: What was found.
         next_step: What to do about it.
@@ -97,29 +56,69 @@ def check_backend(environ: Mapping[str, str]) -> Finding:
     return Finding("problem", "backend", text, "unset KERAS_BACKEND")
 
 
-def check_cores(
-    launch: Launch, usable: Collection[int], node_cores: int, quota: float | None
-) -> Finding:
-    """Cores, and the threads that ranks get.
+def check_launcher(launch: Launch, twins: str = "") -> Finding:
+    """Who started this process.
 
     Args:
         launch: This process's place in the job.
+        twins: What `alone.check` found wrong.
+    """
+    if twins:
+        text, _, step = twins.partition(": each would train alone; ")
+        return Finding("problem", "launcher", text, step)
+    told = "none" if launch.launcher == "none" else f"{launch.launcher}, 1 process"
+    return Finding("ok", "launcher", told)
+
+
+def check_cores(usable: Collection[int], node_cores: int, quota: float | None) -> Finding:
+    """Cores, and the threads that ranks get.
+
+    Args:
         usable: Cores this process may run on.
         node_cores: Number of cores of the node.
         quota: So many cores' time the cgroup grants; None where it sets no limit.
     """
-    if launch.world_size > 1:
-        threads = f"threads: {len(cores_of_rank(launch, usable))} for this rank"
-    else:
-        launches = [Launch("horovodrun", 0, n, 0, n) for n in (1, 2)]
-        one, two = (len(cores_of_rank(each, usable)) for each in launches)
-        threads = f"threads: {one} for 1 rank, {two} each for 2 ranks"
-    text = f"{len(usable)} of {node_cores} may be used, {threads}"
+    launches = [Launch("horovodrun", 0, n, 0, n) for n in (1, 2)]
+    one, two = (len(cores_of_rank(each, usable)) for each in launches)
+    text = f"{len(usable)} of {node_cores} may be used"
+    text += f", threads: {one} for 1 rank, {two} each for 2 ranks"
     if quota is None or quota >= len(usable):
         return Finding("ok", "cores", text)
     text += f"; but a cgroup grants the time of {quota:g}, so threads wait for each other"
     fitting = ",".join(map(str, sorted(usable)[: max(1, int(quota))]))
     return Finding("slow", "cores", text, f"put 'taskset -c {fitting}' before each command")
+
+
+def check_numa(
+    nodes: Mapping[int, Collection[int]],
+    usable: Collection[int],
+    gpus: Mapping[str, int | None],
+) -> Finding:
+    """Which cores and GPUs are near to each other, and whether this process may use those.
+
+    Args:
+        nodes: Cores of each NUMA node.
+        usable: Cores this process may run on.
+        gpus: NUMA node of each GPU by its PCI address; None where the system does not tell.
+    """
+    if not nodes:
+        return Finding("ok", "NUMA", "the system does not tell of nodes")
+    told = []
+    for node, cores in nodes.items():
+        here = [gpu for gpu, its in gpus.items() if its == node]
+        text = f"{node} has {_cores(cores)}"
+        if len(nodes) > 1 and (may := set(cores) & set(usable)) != set(cores):
+            text += f" (may be used: {as_ranges(may) or 'none'})"
+        told.append(text + f" and GPU {', '.join(here)}" * bool(here))
+    text = f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {'; '.join(told)}"
+    if untold := [gpu for gpu, its in gpus.items() if its not in nodes]:
+        text += f"; GPU {', '.join(untold)}: the system does not tell"
+    near = {node for node in gpus.values() if node in nodes}
+    if near and not near & set(nodes_of_cores(usable, nodes)):
+        text += "; none of the cores that may be used is near a GPU"
+        cores = as_ranges(core for node in near for core in nodes[node])
+        return Finding("slow", "NUMA", text, f"bind to cores {cores}, or ask the batch system to")
+    return Finding("ok", "NUMA", text)
 
 
 def check_memory(free: float, total: float) -> Finding:
@@ -219,7 +218,6 @@ def conclude(findings: Sequence[Finding]) -> tuple[str, int]:
     words = {
         "ok": f" and with Horovod ({last.text.partition(':')[0]}).",
         "missing": f"; for many: {_INSTALL}",
-        "skipped": "; Horovod was not tried.",
         "problem": ", but not with Horovod.",
     }[last.status]
     problems = [each.name for each in findings if each.status == "problem"]
@@ -227,89 +225,9 @@ def conclude(findings: Sequence[Finding]) -> tuple[str, int]:
     return f"This machine can train in one process{words}{mend}", int(bool(problems))
 
 
+def _cores(cores: Collection[int]) -> str:
+    return f"core{'s' * (len(cores) > 1)} {as_ranges(cores)}" if cores else "no cores"
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"{number} x {name}" for name, number in Counter(names).items())
-
-
-def examine(environ: Mapping[str, str], launch: Launch, timeout: float = 60) -> Iterator[Finding]:
-    """Yields each finding as soon as it is known, and what is running meanwhile.
-
-    Args:
-        environ: The environment.
-        launch: This process's place in the job.
-        timeout: Seconds for the two ranks; more where TensorFlow loads slowly.
-    """
-    yield Finding("ok", "Python", f"{platform.python_version()} in {sys.prefix}")
-    yield Finding("ok", "tfsci", f"{__version__} in {Path(__file__).parent}")
-    ranks = f"{launch.world_size} rank(s) on {launch.num_nodes} node(s)"
-    alone = launch.launcher == "none"
-    yield Finding("ok", "launcher", "none" if alone else f"{launch.launcher}, {ranks}")
-    yield check_cores(launch, os.sched_getaffinity(0), os.cpu_count(), cpu_quota())
-    yield check_memory(*memory())
-    yield check_backend(environ)
-
-    yield Finding("running", "TensorFlow", "is loading")
-    horovod = next(iter(importlib.metadata.distributions(name="horovod")), None)
-    quiet = {**environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", _PROBE, *["Horovod"] * bool(horovod)]
-    probe = run(command, 300, quiet)
-    facts = {name: fact for report in probe.reports for name, fact in report.items()}
-    for name in ("TensorFlow", "Keras", "NumPy"):
-        yield check_package(name, facts.get(name), probe.error)
-        if name not in facts:
-            return
-    gpus = facts.get("GPUs", [])
-    yield check_gpus(machine_gpus(environ), gpus, environ, probe.log)
-
-    version, built = horovod and horovod.version, facts.get("Horovod", [])
-    yield check_horovod(version, built, probe.error, len(gpus))
-    if not built:
-        return
-    scripts = [each for each in horovod.files or () if each.name == "horovodrun"]
-    own = Path(scripts[0].locate() if scripts else f"{sys.prefix}/bin/horovodrun").resolve()
-    on_path = shutil.which("horovodrun", path=environ.get("PATH"))
-    yield check_horovodrun(on_path and Path(on_path), own)
-    if launch.world_size > 1:
-        yield Finding("skipped", "all-reduce", f"under {launch.launcher}; it has its own ranks")
-        return
-    yield Finding("running", "all-reduce", "2 ranks start and add")
-    if len(gpus) < 2:
-        quiet["CUDA_VISIBLE_DEVICES"] = quiet["HIP_VISIBLE_DEVICES"] = "-1"
-    command = [own, "-np", "2", "-H", "localhost:2", sys.executable, "-W", "ignore", "-c", _RANK]
-    yield check_all_reduce(run(command, max(timeout, 5 * probe.seconds), quiet))
-
-
-def _show(finding: Finding, width: int | None) -> None:
-    """Prints the lines of a finding; what is running only where the next line can replace it."""
-    lines = [(finding.status, finding.name, finding.text)]
-    if finding.next_step:
-        lines.append(("", "next step", finding.next_step))
-    for status, name, text in lines:
-        line = f"{status:9}{name:12}{' '.join(text.split())[:300]}"
-        if finding.status == "running":
-            print(line[: width - 1] + "\r" if width else "", end="", flush=True)
-            continue
-        indent = " " * (21 if (width or 80) > 50 else 4)
-        wrap = textwrap.TextWrapper(width or 10_000, subsequent_indent=indent)
-        wrap.break_long_words = wrap.break_on_hyphens = False
-        print("\x1b[K" * bool(width) + wrap.fill(line), flush=True)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs `tfsci doctor`; returns 1 where this machine can't train or something is broken."""
-    about = "Says whether this machine can train, and the next step for what is missing."
-    ends = "Ends with exit code 0 if it can and nothing that is installed is broken, 1 otherwise."
-    Parser("tfsci doctor", description=about, epilog=ends).parse_args(argv)
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # lets `run` end what it started
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launch = detect()
-    if launch.rank > 0:
-        return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    findings = []
-    for finding in examine(os.environ, launch):
-        findings.append(finding)
-        _show(finding, width)
-    text, code = conclude(findings)
-    print(f"\n{textwrap.fill(text, width or 10_000, break_on_hyphens=False)}")
-    return code
