@@ -6,6 +6,7 @@ import sys
 
 import hypothesis
 import pytest
+from digits import OPTIONS, SCRIPT
 
 from tfsci.startup import import_tensorflow
 
@@ -25,6 +26,19 @@ hypothesis.settings.register_profile("tfsci", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("tfsci")
 
 
+def pytest_addoption(parser):
+    """Lets the tests that take minutes be asked for."""
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skips them where they are not."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --slow runs it"))
+
+
 @pytest.fixture(scope="session")
 def python():
     """Runs code in a fresh Python, with TensorFlow's and Keras' settings as given."""
@@ -40,3 +54,24 @@ def python():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train():
+    """Runs the CNN's script on one process."""
+
+    def run(*options):
+        command = [sys.executable, SCRIPT, *map(str, options)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_alone(train, tmp_path_factory):
+    """The run folder of one process, trained with `digits.OPTIONS`."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    train(*OPTIONS, "--output", folder)
+    return folder

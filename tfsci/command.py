@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import signal
 import sys
 import time
 import traceback
@@ -9,6 +11,7 @@ from collections.abc import Callable
 
 from tfsci import plots, training
 from tfsci.distributed.launch import detect
+from tfsci.training.interrupts import Interrupted
 from tfsci.training.options import Options
 
 # What library code raises for input, files and environments that can't work.
@@ -27,10 +30,14 @@ def run(main: Callable[[], object]) -> None:
     that the launcher ends the job; the rank that failed first is the one that speaks.
 
     Args:
-        main: The command. Set ``TFSCI_DEBUG=1`` to see the traceback of every error.
+        main: The command. A training that a signal or its time limit stopped ends with 0, or with
+            128 and the signal's number where ``TFSCI_EXIT_BY_SIGNAL=1``. Set ``TFSCI_DEBUG=1`` to
+            see the traceback of every error.
     """
     try:
         main()
+    except Interrupted as interrupted:
+        _stop(interrupted)
     except KeyboardInterrupt:
         _end(130, "interrupted")
     except BrokenPipeError:
@@ -59,6 +66,15 @@ def train(options: Options, model: str, **model_options: object) -> None:
     best = metrics["known_answer"]
     known = f" (best possible {best:.4f})" if best is not None else ""
     print(f"test accuracy {metrics['test_accuracy']:.4f}{known} · run folder {folder.path}")
+
+
+def _stop(interrupted: Interrupted) -> None:
+    if interrupted.folder:
+        folder = shlex.quote(str(interrupted.folder))
+        print(f"{interrupted}; go on with the same command and --output {folder} --resume")
+    name = interrupted.reason
+    if os.environ.get("TFSCI_EXIT_BY_SIGNAL") and name.startswith("SIG"):
+        sys.exit(128 + getattr(signal, name))
 
 
 def _fail(error: BaseException) -> None:

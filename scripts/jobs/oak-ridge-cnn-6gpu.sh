@@ -22,7 +22,7 @@
 
 output=runs/oak-ridge-cnn-6gpu
 resume=
-if [ -d "$output/checkpoints" ]; then resume=--resume; fi
+if [ -e "$output/config.json" ]; then resume=--resume; fi
 saved() { ls "$output/checkpoints" 2> /dev/null; }
 before=$(saved)
 trap : USR1  # the warning before the limit is for python; this shell lives on

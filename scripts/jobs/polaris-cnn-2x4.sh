@@ -28,7 +28,7 @@ export PBS_NODEFILE="$PWD/logs/$PBS_JOBID.nodes"
 
 output=runs/polaris-cnn-2x4
 resume=
-if [ -d "$output/checkpoints" ]; then resume=--resume; fi
+if [ -e "$output/config.json" ]; then resume=--resume; fi
 saved() { ls "$output/checkpoints" 2> /dev/null; }
 before=$(saved)
 trap : USR1  # the warning before the limit is for python; this shell lives on

@@ -180,7 +180,9 @@ class TestRunning:
 
         return run
 
-    CUT = "mkdir -p $output/checkpoints; touch $output/checkpoints/$RANDOM"
+    CUT = (
+        "mkdir -p $output/checkpoints; touch $output/config.json; touch $output/checkpoints/$RANDOM"
+    )
     AGAIN = "cut short; queued again, to go on with --resume"
     WAYS = (
         ("slurm", 0, ["scontrol requeue 7"]),

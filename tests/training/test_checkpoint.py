@@ -1,4 +1,6 @@
+import errno
 import os
+import threading
 
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsci.training import checkpoint
+from tfsci.training.checkpoint import Position
 
 
 def built(units: int = 3, optimizer: str = "adam", dropout: float = 0.5) -> keras.Model:
@@ -29,6 +32,12 @@ def state(model: keras.Model) -> list[np.ndarray]:
     return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
 
+def save(folder, model, step: int) -> None:
+    writer = checkpoint.Writer(folder)
+    writer.save(model, Position(step, [{"epoch": 1, "loss": 0.1}], [[2.0, 3.0]]))
+    writer.wait()
+
+
 def same(left, right) -> bool:
     return all(
         a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(left, right, strict=True)
@@ -39,15 +48,15 @@ class TestRoundTrip:
     def test_every_variable_comes_back_exactly(self, tmp_path):
         model = trained()
         assert model.optimizer.iterations.numpy() == 3
-        checkpoint.save(tmp_path / "checkpoints", model, 3)
+        save(tmp_path / "checkpoints", model, 3)
         other = built()
         assert not same(state(other), state(model))
-        assert checkpoint.restore_latest(tmp_path / "checkpoints", other) == 3
+        assert checkpoint.restore_latest(tmp_path / "checkpoints", other).step == 3
         assert same(state(other), state(model))
 
     def test_the_training_goes_on_as_if_never_interrupted(self, tmp_path):
         model = trained()
-        checkpoint.save(tmp_path, model, 3)
+        save(tmp_path, model, 3)
         other = built()
         checkpoint.restore_latest(tmp_path, other)
         for each in (model, other):
@@ -65,7 +74,7 @@ class TestRoundTrip:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder, model = tmp_path_factory.mktemp("whole"), trained()
-    checkpoint.save(folder, model, 7)
+    save(folder, model, 7)
     path = folder / "step-000000007.npz"
     return path, path.read_bytes(), state(model), model
 
@@ -79,19 +88,19 @@ class TestNewest:
     def test_two_are_kept_and_nothing_else_is_left(self, tmp_path):
         model = built()
         for step in (90, 100, 1000):
-            checkpoint.save(tmp_path, model, step)
+            save(tmp_path, model, step)
         assert sorted(os.listdir(tmp_path)) == ["step-000000100.npz", "step-000001000.npz"]
-        assert checkpoint.restore_latest(tmp_path, model) == 1000
+        assert checkpoint.restore_latest(tmp_path, model).step == 1000
 
     @pytest.mark.parametrize("keep", [0, 1, 100, -1])
     def test_a_truncated_one_is_passed_over(self, tmp_path, capsys, keep):
         old, new = trained(1), trained(2)
-        checkpoint.save(tmp_path, old, 10)
-        checkpoint.save(tmp_path, new, 20)
+        save(tmp_path, old, 10)
+        save(tmp_path, new, 20)
         path = tmp_path / "step-000000020.npz"
         path.write_bytes(path.read_bytes()[:keep])
         model = built()
-        assert checkpoint.restore_latest(tmp_path, model) == 10
+        assert checkpoint.restore_latest(tmp_path, model).step == 10
         assert same(state(model), state(old))
         assert capsys.readouterr().out == (f"{path} is damaged and passed over\n")
 
@@ -122,18 +131,55 @@ class TestNewest:
         set_to_zero(model)
         before = state(model)
         try:
-            step = checkpoint.restore_latest(path.parent, model)
+            position = checkpoint.restore_latest(path.parent, model)
         except ValueError as error:  # the bit is in the name of an array
             assert "is of another model" in str(error)
-            step = None
-        assert step in (None, 7)
-        assert same(state(model), saved if step else before)
+            position = None
+        assert position in (None, Position(7, [{"epoch": 1, "loss": 0.1}], [[2.0, 3.0]]))
+        assert same(state(model), saved if position else before)
+
+
+class TestWriter:
+    def test_the_copy_is_taken_before_save_returns(self, tmp_path, monkeypatch):
+        """What the next step does to the variables is not in the file."""
+        model, go = trained(), threading.Event()
+        before, write = state(model), checkpoint.write
+        monkeypatch.setattr(checkpoint, "write", lambda *a: go.wait(30) and write(*a))
+        writer = checkpoint.Writer(tmp_path / "checkpoints")
+        writer.save(model, Position(3))
+        set_to_zero(model)
+        go.set()
+        writer.wait()
+        assert checkpoint.restore_latest(tmp_path / "checkpoints", model) == Position(3, [], [])
+        assert same(state(model), before)
+
+    def test_a_full_disk_is_told_and_the_one_before_is_whole(self, tmp_path, monkeypatch):
+        folder, model = tmp_path / "checkpoints", trained()
+        save(folder, model, 3)
+        before = state(model)
+
+        def full(file, **arrays):
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(np, "savez", full)
+        writer = checkpoint.Writer(folder)
+        writer.save(model, Position(4))
+        with pytest.raises(OSError) as error:
+            writer.save(model, Position(5))
+        assert str(error.value) == (
+            f"{folder}: the checkpoint of step 4 can't be written (No space left on device); make "
+            "room and go on with --resume from the one before"
+        )
+        assert os.listdir(folder) == ["step-000000003.npz"]
+        assert checkpoint.restore_latest(folder, model).step == 3
+        assert same(state(model), before)
 
 
 class TestAnotherModel:
     @pytest.mark.parametrize("options", [{"units": 4}, {"optimizer": "sgd"}, {"dropout": 0.0}])
     def test_is_refused_and_left_alone(self, tmp_path, options):
-        checkpoint.save(tmp_path, trained(), 3)
+        save(tmp_path, trained(), 3)
         model = built(**{"units": 3, **options})
         before = state(model)
         with pytest.raises(ValueError) as error:
@@ -158,7 +204,7 @@ class TestPickle:
     @pytest.fixture
     def planted(self, tmp_path):
         model, path = trained(), tmp_path / "checkpoints" / "step-000000003.npz"
-        checkpoint.save(path.parent, model, 3)
+        save(path.parent, model, 3)
         with np.load(path) as file:
             arrays = dict(file)
         arrays["model00000"] = np.array([Trap(tmp_path / "sprung")], dtype=object)

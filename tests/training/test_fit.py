@@ -231,8 +231,9 @@ class TestExamplesPerSecond:
     def rate(monkeypatch, steps, times):
         clock = types.SimpleNamespace(perf_counter=iter(times).__next__)
         monkeypatch.setattr(callbacks, "time", clock)
-        callback = EpochResults(Batches(tf.data.Dataset.range(1), steps, 8, 8), None, Strategy())
+        callback = EpochResults(8, None, Strategy())
         callback.set_model(classifier())
+        callback.set_params({"steps": steps})
         callback.on_epoch_begin(0)
         for batch in range(steps):
             callback.on_train_batch_end(batch)

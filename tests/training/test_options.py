@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -166,3 +167,17 @@ class TestImports:
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.startswith("usage: ")
         assert result.stdout.endswith("\n[]\n")
+
+
+class TestDuration:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [("90", 5400), ("0.5", 30), ("1:30", 90), ("2:00:00", 7200), ("100:00:05", 360005)],
+    )
+    def test_by_hand(self, text, seconds):
+        assert options.duration(text) == seconds
+
+    @pytest.mark.parametrize("text", ["", "0", "-1", "1h", "nan", "inf", "1:2", "0:00", "1:2:3:4"])
+    def test_else_is_refused(self, text):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected minutes above 0 or H:MM"):
+            options.duration(text)

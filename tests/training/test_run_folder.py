@@ -168,6 +168,29 @@ class TestAnotherRun:
         folder = RunFolder(tmp_path, having(seed=1))
         assert folder.read_json("config.json") == having(seed=1)
 
+    def test_before_its_first_checkpoint_may_be_resumed(self, tmp_path):
+        RunFolder(tmp_path, SETTINGS)
+        folder = RunFolder(tmp_path, SETTINGS, resume=True)
+        assert folder.read_json("config.json") == SETTINGS
+        with pytest.raises(ValueError, match="seed was 0, is 1"):
+            RunFolder(tmp_path, having(seed=1), resume=True)
+
+    def test_with_a_checkpoint_within_its_first_epoch_is_not_lost(self, tmp_path):
+        leave_run(tmp_path, finished=False)
+        (tmp_path / "history.csv").unlink()
+        with pytest.raises(ValueError, match="was cut short; go on with --resume"):
+            RunFolder(tmp_path, SETTINGS)
+
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_what_a_killed_process_left_half_written_is_swept(self, tmp_path, resume):
+        leave_run(tmp_path)
+        before = sorted(path.name for path in tmp_path.rglob("*"))
+        for name in (".history.123.csv", "checkpoints/.step-000000052.7.npz", ".mine.csv"):
+            (tmp_path / name).write_bytes(b"half")
+        RunFolder(tmp_path, SETTINGS, resume)
+        after = sorted(path.name for path in tmp_path.rglob("*"))
+        assert after == sorted([*(before if resume else ["config.json"]), ".mine.csv"])
+
     def test_resumed_keeps_a_finished_one(self, tmp_path):
         leave_run(tmp_path)
         before = sorted(os.listdir(tmp_path))
@@ -179,10 +202,7 @@ class TestFolder:
     def test_there_is_nothing_to_resume(self, tmp_path):
         with pytest.raises(ValueError) as error:
             RunFolder(tmp_path, SETTINGS, resume=True)
-        assert (
-            str(error.value)
-            == f"--resume: {tmp_path} holds no run that finished an epoch; leave --resume out"
-        )
+        assert str(error.value) == f"--resume: {tmp_path} holds no run; leave --resume out"
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("mine")

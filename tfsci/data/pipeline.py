@@ -5,6 +5,7 @@ the shards' batches are the same sequence for every n, so a training does not de
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,14 @@ class Batches:
         steps: Batches in an epoch.
         batch_size: Samples of a global batch, over all shards.
         num_samples: Samples that count in an epoch, over all shards.
+        from_step: Returns the same batches from another step on, counted over all epochs.
     """
 
     dataset: "tf.data.Dataset"
     steps: int
     batch_size: int
     num_samples: int
+    from_step: "Callable[[int], Batches] | None" = None
 
     def __post_init__(self):
         object.__setattr__(self, "dataset", without_autotune(self.dataset))
@@ -116,7 +119,11 @@ def training(
         batches = _read(batches, split.reader())
     if augment is not None:
         batches = batches.enumerate(first_step).map(augmented, _cores(), deterministic=True)
-    return Batches(batches.prefetch(2), steps, batch_size, steps * batch_size)
+
+    def from_step(step):
+        return training(split, batch_size, seed, shard_index, num_shards, step, augment)
+
+    return Batches(batches.prefetch(2), steps, batch_size, steps * batch_size, from_step)
 
 
 def evaluation(

@@ -1,6 +1,6 @@
 """The text of a job script, for each scheduler.
 
-All have the same body. Where the run folder holds checkpoints, training goes on with ``--resume``.
+All have the same body. Where the run folder holds a run, training goes on with ``--resume``.
 Some minutes before the wall-clock limit every rank gets SIGUSR1, saves and stops. A run that was
 cut short so, and has saved something new, goes back into the queue; one that fails does not.
 """
@@ -26,7 +26,7 @@ _BODY = """\
 
 {prologue}output={output}
 resume=
-if [ -d "$output/checkpoints" ]; then resume=--resume; fi
+if [ -e "$output/config.json" ]; then resume=--resume; fi
 saved() {{ ls "$output/checkpoints" 2> /dev/null; }}
 before=$(saved)
 trap : USR1  # the warning before the limit is for python; this shell lives on

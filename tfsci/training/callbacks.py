@@ -4,16 +4,50 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
 from tfsci.data.pipeline import Batches
 from tfsci.distributed.strategy import Strategy
-from tfsci.training import checkpoint
-from tfsci.training.fit import evaluate
+from tfsci.training.fit import evaluate, metric_totals, set_metric_totals
 from tfsci.training.run_folder import HISTORY_COLUMNS, RunFolder
 from tfsci.training.schedules import Schedule
+
+
+class Steps(keras.callbacks.Callback):
+    """Counts the steps for the callbacks after it, over all epochs and over interruptions.
+
+    Attributes:
+        per_epoch: Steps in a whole epoch.
+        done: Steps done.
+    """
+
+    async_safe = True  # Keras may then hand out logs while the next step runs
+
+    def __init__(self, per_epoch: int, done: int = 0):
+        super().__init__()
+        self.per_epoch, self.done = per_epoch, done
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+
+
+class AddMetrics(keras.callbacks.Callback):
+    """Adds to the metrics what an interrupted epoch had brought, once Keras has built them."""
+
+    def __init__(self, totals, strategy: Strategy):
+        super().__init__()
+        self._totals, self._strategy = totals, strategy
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._totals:
+            here = metric_totals(self.model, self._strategy)
+            pairs = zip(here, self._totals, strict=True)
+            totals = [total + np.asarray(earlier) for total, earlier in pairs]
+            set_metric_totals(self.model, totals, self._strategy)
+            self._totals = ()
 
 
 class EpochResults(keras.callbacks.Callback):
@@ -22,11 +56,11 @@ class EpochResults(keras.callbacks.Callback):
     Comes before the callbacks that read them.
     """
 
-    async_safe = True  # Keras may then hand out logs while the next step runs
+    async_safe = True
 
-    def __init__(self, train: Batches, validation: Batches | None, strategy: Strategy):
+    def __init__(self, batch_size: int, validation: Batches | None, strategy: Strategy):
         super().__init__()
-        self._train, self._validation, self._strategy = train, validation, strategy
+        self._batch_size, self._validation, self._strategy = batch_size, validation, strategy
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = self._end = time.perf_counter()
@@ -35,7 +69,7 @@ class EpochResults(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         # The first step of a process traces the model: the clock starts after it.
         self._end = time.perf_counter()
-        if self._batches == 0 and batch + 1 < self._train.steps:
+        if self._batches == 0 and batch + 1 < self.params["steps"]:
             self._start, self._untimed = self._end, batch + 1
         self._batches = batch + 1
 
@@ -43,8 +77,9 @@ class EpochResults(keras.callbacks.Callback):
         names = list(logs)
         *sums, processes = self._strategy.sum([*logs.values(), 1.0])
         logs.update({name: total / processes for name, total in zip(names, sums, strict=True)})
-        timed = (self._batches - self._untimed) * self._train.batch_size
+        timed = (self._batches - self._untimed) * self._batch_size
         rate = timed / max(self._end - self._start, 1e-9)
+        self._strategy.average_statistics(self.model)
         if self._validation is not None:
             results = evaluate(self.model, self._validation, self._strategy)
             logs.update({f"val_{name}": value for name, value in results.items()})
@@ -66,15 +101,14 @@ class EpochRows(keras.callbacks.Callback):
 class SetLearningRate(keras.callbacks.Callback):
     """Sets the optimizer's learning rate before each step, so that a saved one holds a number."""
 
-    def __init__(self, schedule: Schedule, first_step: int = 0):
+    def __init__(self, schedule: Schedule, steps: Steps):
         super().__init__()
-        self._schedule, self._step, self._last = schedule, first_step, None
+        self._schedule, self._steps, self._last = schedule, steps, None
 
     def on_train_batch_begin(self, batch, logs=None):
-        rate = self._schedule(self._step)
+        rate = self._schedule(self._steps.done)
         if rate != self._last:
             self.model.optimizer.learning_rate = self._last = rate
-        self._step += 1
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -82,43 +116,40 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     async_safe = True
 
-    def __init__(self, steps_per_epoch: int, first_step: int = 0):
+    def __init__(self, steps: Steps):
         super().__init__()
-        self._steps, self._epoch = steps_per_epoch, first_step // steps_per_epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        self._steps = steps
 
     def on_train_batch_end(self, batch, logs=None):
         loss = logs["loss"]
         if not math.isfinite(loss):
-            step = self._epoch * self._steps + batch + 1
+            step, per_epoch = self._steps.done, self._steps.per_epoch
+            epoch, before = divmod(step - 1, per_epoch)
             raise FloatingPointError(
-                f"the loss is {loss} at step {step} (epoch {self._epoch + 1}, batch {batch + 1} "
-                f"of {self._steps}): lower --learning-rate or lengthen --warmup-epochs"
+                f"the loss is {loss} at step {step} (epoch {epoch + 1}, batch {before + 1} "
+                f"of {per_epoch}): lower --learning-rate or lengthen --warmup-epochs"
             )
 
 
-class WriteRunFolder(keras.callbacks.Callback):
-    """Writes the history and a checkpoint after every epoch.
+class History(keras.callbacks.Callback):
+    """Writes ``history.csv`` after every epoch.
+
+    Attributes:
+        rows: What it holds.
 
     Args:
-        folder: The chief's run folder; a history that it holds is gone on with.
-        steps: Steps in an epoch.
+        folder: The chief's run folder.
+        rows: Of the epochs before.
     """
 
-    def __init__(self, folder: RunFolder, steps: int):
+    def __init__(self, folder: RunFolder, rows: Sequence[dict[str, float]] = ()):
         super().__init__()
-        self._folder, self._steps = folder, steps
-
-    def on_train_begin(self, logs=None):
-        self._rows = self._folder.read_history()
+        self._folder, self.rows = folder, list(rows)
 
     def on_epoch_end(self, epoch, logs=None):
         known = {name: logs[name] for name in HISTORY_COLUMNS if name in logs}
-        self._rows = [*self._rows[:epoch], {"epoch": epoch + 1, **known}]
-        self._folder.write_history(self._rows)
-        checkpoint.save(self._folder.checkpoints, self.model, (epoch + 1) * self._steps)
+        self.rows = [*self.rows[:epoch], {"epoch": epoch + 1, **known}]
+        self._folder.write_history(self.rows)
 
 
 class Progress(keras.callbacks.Callback):
@@ -128,6 +159,7 @@ class Progress(keras.callbacks.Callback):
         epochs: Epochs in all.
         steps: Steps in an epoch.
         batch_size: Samples of a global batch.
+        first_step: Steps done before.
         seconds: How often a long epoch says where it is, where there is no terminal.
         clock: Returns seconds.
     """
@@ -139,11 +171,13 @@ class Progress(keras.callbacks.Callback):
         epochs: int,
         steps: int,
         batch_size: int,
+        first_step: int = 0,
         seconds: float = 30,
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
         self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
+        self._first_step = first_step
         self._terminal = sys.stdout.isatty()
         self._interval = 0.1 if self._terminal else seconds
         self._clock = clock
@@ -151,6 +185,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch + 1
         self._start = self._said = self._clock()
+        self._before = max(0, self._first_step - epoch * self._steps)
 
     def on_train_batch_end(self, batch, logs=None):
         now = self._clock()
@@ -158,7 +193,7 @@ class Progress(keras.callbacks.Callback):
             return
         self._said = now
         rate = (batch + 1) * self._batch_size / (now - self._start)
-        done = (batch + 1) / self._steps
+        done = (self._before + batch + 1) / self._steps
         text = f"{self._head()}  {_numbers(logs)}  {rate:,.0f} examples/s"
         if self._terminal:
             columns = shutil.get_terminal_size().columns

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfsci.data.pipeline import Batches
+from tfsci.distributed import preflight
 from tfsci.distributed.strategy import Strategy
 from tfsci.training.schedules import Schedule
 
@@ -21,6 +22,7 @@ def fit(
     strategy: Strategy | None = None,
     learning_rate: Schedule | None = None,
     first_step: int = 0,
+    metrics: Sequence = (),
     callbacks: Sequence["keras.callbacks.Callback"] = (),
 ) -> list[dict[str, float]]:
     """Trains a compiled model through plain `model.fit`.
@@ -29,13 +31,14 @@ def fit(
     broadcast first, and what is reported is over all processes.
 
     Args:
-        model: A compiled model; under Horovod with ``jit_compile=False``.
+        model: A built and compiled model; under Horovod with ``jit_compile=False``.
         train: This process's shard of the training batches, starting at `first_step`.
         epochs: Epochs in all, those before `first_step` counted in.
         validation: This process's shard of the validation batches.
         strategy: One process by default.
         learning_rate: Rate at each step; the optimizer's own by default.
-        first_step: Steps done before, a whole number of epochs.
+        first_step: Steps done before.
+        metrics: What `metric_totals` gave after these, where they end within an epoch.
         callbacks: More callbacks. At the end of an epoch their logs hold ``loss``, ``val_loss``
             and every metric over all processes, ``learning_rate`` and ``examples_per_second``.
 
@@ -48,21 +51,39 @@ def fit(
     from tfsci.training import callbacks as ours
 
     strategy = strategy or Strategy()
+    if not model.optimizer.built:
+        with strategy.scope():
+            model.optimizer.build(model.trainable_variables)
     strategy.average_gradients(model, train)
     strategy.broadcast(model)
-    chain = [ours.StopOnNonFinite(train.steps, first_step)]
+    preflight.check_weights(strategy, model)
+    steps = ours.Steps(train.steps, first_step)
+    chain = [steps, ours.StopOnNonFinite(steps)]
     if learning_rate is not None:
-        chain.append(ours.SetLearningRate(learning_rate, first_step))
+        chain.append(ours.SetLearningRate(learning_rate, steps))
+    if metrics:
+        chain.append(ours.AddMetrics(metrics, strategy))
     rows = ours.EpochRows()
-    model.fit(
-        strategy.distribute(train.dataset),
-        steps_per_epoch=train.steps,
-        epochs=epochs,
-        initial_epoch=first_step // train.steps,
-        verbose=0,
-        shuffle=False,
-        callbacks=[*chain, ours.EpochResults(train, validation, strategy), rows, *callbacks],
-    )
+    chain += [ours.EpochResults(train.batch_size, validation, strategy), rows, *callbacks]
+
+    def go_on(batches, epoch, to_epoch, count):
+        model.fit(
+            strategy.distribute(batches.dataset),
+            steps_per_epoch=count,
+            epochs=to_epoch,
+            initial_epoch=epoch,
+            verbose=0,
+            shuffle=False,
+            callbacks=chain,
+        )
+
+    epoch, done = divmod(first_step, train.steps)
+    if done:  # the rest of an epoch, which Keras takes for a short one
+        go_on(train, epoch, epoch + 1, train.steps - done)
+        epoch += 1
+        train = train.from_step(epoch * train.steps)
+    if epoch < epochs:
+        go_on(train, epoch, epochs, train.steps)
     return rows.rows
 
 
@@ -83,10 +104,26 @@ def evaluate(
     strategy = strategy or Strategy()
     model.evaluate(strategy.distribute(dataset), steps=batches.steps, verbose=0)
     if strategy.num_shards > 1 and not strategy.reads_global_metrics:
-        variables = [v for metric in model.metrics for v in metric.variables]
-        values = [np.asarray(v, "float64") for v in variables]
-        summed = strategy.sum(np.concatenate([value.ravel() for value in values]))
-        ends = np.cumsum([value.size for value in values])[:-1]
-        for variable, value in zip(variables, np.split(summed, ends), strict=True):
-            variable.assign(value.reshape(variable.shape))
+        set_metric_totals(model, metric_totals(model, strategy), strategy)
     return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+
+def metric_totals(model: "keras.Model", strategy: Strategy) -> list[np.ndarray]:
+    """Returns the metrics' variables, which are sums over samples, added up over the processes."""
+    values = [np.asarray(v, "float64") for v in _metric_variables(model)]
+    if strategy.num_shards == 1 or strategy.reads_global_metrics or not values:
+        return values
+    summed = strategy.sum(np.concatenate([value.ravel() for value in values]))
+    parts = np.split(summed, np.cumsum([value.size for value in values])[:-1])
+    return [part.reshape(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
+def set_metric_totals(model: "keras.Model", totals: Sequence, strategy: Strategy) -> None:
+    """Sets the metrics' variables so that they add up to these over the processes."""
+    share = 1 if strategy.reads_global_metrics else strategy.num_shards
+    for variable, total in zip(_metric_variables(model), totals, strict=True):
+        variable.assign(total / share)
+
+
+def _metric_variables(model) -> list:
+    return [variable for metric in model.metrics for variable in metric.variables]

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,12 +32,19 @@ class Options:
         strategy: One of `STRATEGIES`.
         replicas: Local devices of mirrored replicas; all GPUs by default.
         compression: What gradients travel as, ``"none"`` or ``"fp16"``.
+        reduction: How Horovod combines gradients, ``"average"`` or ``"adasum"``.
+        horovod_timeline: Whether to write Horovod's timeline into the run folder.
+        sync_batch_norm: Whether batch normalisation sees the global batch, not each replica's part.
         precision: Keras' dtype policy.
         jit: Whether XLA compiles the step: ``"auto"``, ``"on"``, ``"off"``.
         limit: Use the first so many samples of the data.
         output: The run folder; a new one under ``runs/`` by default.
         resume: Go on with the run in `output`.
+        time_limit: Seconds after which to save and stop.
+        checkpoint_minutes: Minutes between checkpoints, besides one after every epoch.
+        keep_checkpoints: How many are kept.
         profile: Trace so many steps into the run folder; 0 for none.
+        elastic: Go on with the ranks that are left, and take in new ones.
         quiet: Print the result alone.
     """
 
@@ -53,12 +61,19 @@ class Options:
     strategy: str = "auto"
     replicas: int | None = None
     compression: str = "none"
+    reduction: str = "average"
+    horovod_timeline: bool = False
+    sync_batch_norm: bool = False
     precision: str = "float32"
     jit: str = "auto"
     limit: int | None = None
     output: str | None = None
     resume: bool = False
+    time_limit: float | None = None
+    checkpoint_minutes: float = 10
+    keep_checkpoints: int = 2
     profile: int = 0
+    elastic: bool = False
     quiet: bool = False
 
     @classmethod
@@ -119,12 +134,25 @@ def parser(description: str, **defaults: object) -> Parser:
         help="mirrored: so many local devices (default: all GPUs); on a CPU, logical ones",
     )
     add("--compression", choices=["none", "fp16"], help="what gradients travel as (Horovod)")
+    add("--reduction", choices=["average", "adasum"],
+        help="how gradients are combined (Horovod; adasum needs MPI)")  # fmt: skip
+    add("--horovod-timeline", action="store_true",
+        help="write Horovod's timeline into the run folder, for chrome://tracing")  # fmt: skip
+    add("--sync-batch-norm", action="store_true",
+        help="normalise over the global batch, not over each replica's part")  # fmt: skip
     add("--precision", choices=PRECISIONS, help="what layers compute in")
     add("--jit", choices=["auto", "on", "off"], help="compile the step with XLA")
     add("--output", metavar="DIR", help="run folder (default: a new one under runs/)")
     add("--resume", action="store_true", help="go on with the run in --output")
+    add("--time-limit", type=duration, metavar="TIME",
+        help="save and stop after this long: minutes, or H:MM:SS")  # fmt: skip
+    add("--checkpoint-minutes", type=positive_float, metavar="M",
+        help="save every M minutes besides after every epoch")  # fmt: skip
+    add("--keep-checkpoints", type=positive_int, metavar="K", help="keep the last K")
     add("--profile", type=positive_int, nargs="?", const=10, metavar="STEPS",
         help="trace STEPS steps (10) into the run folder; TensorBoard reads it")  # fmt: skip
+    add("--elastic", action="store_true",
+        help="go on when ranks go or come, under horovodrun --host-discovery-script")  # fmt: skip
     add("--quiet", action="store_true", help="print the result alone")
     parser.set_defaults(**dataclasses.asdict(dataclasses.replace(Options(), **defaults)))
     return parser
@@ -141,6 +169,21 @@ def _number(kind: type, expected: str, good: Callable) -> Callable[[str], int | 
         return value
 
     return convert
+
+
+def duration(text: str) -> float:
+    """Returns the seconds of a time in minutes, or as H:MM:SS or MM:SS."""
+    if re.fullmatch(r"(\d{1,4}:)?\d{1,2}:\d\d", text):
+        seconds = 0
+        for part in text.split(":"):
+            seconds = 60 * seconds + int(part)
+    elif re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        seconds = 60 * float(text)
+    else:
+        seconds = 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"expected minutes above 0 or H:MM:SS, got {text!r}")
+    return seconds
 
 
 _FINITE = float("inf")

@@ -1,21 +1,27 @@
 """A whole training: data, model and strategy in, a run folder out."""
 
+import contextlib
 import dataclasses
-import importlib.metadata
 import math
-import platform
 import statistics
 import time
 from pathlib import Path
 
-from tfsci import __version__, models, startup
+from tfsci import models, startup
 from tfsci.data import augment, catalog, pipeline
 from tfsci.data.source import Source
 from tfsci.data.stream import Streamed
+from tfsci.distributed import facts, preflight
 from tfsci.distributed.launch import Launch, detect
+from tfsci.distributed.membership import RanksChange
+from tfsci.distributed.missing import set_bounds
 from tfsci.distributed.strategy import Strategy, choose
+from tfsci.distributed.watch import Watch
 from tfsci.training import checkpoint
+from tfsci.training.checkpoint import Position
+from tfsci.training.elastic import Elastic
 from tfsci.training.fit import evaluate, fit
+from tfsci.training.interrupts import Interrupted, Interrupts
 from tfsci.training.jit import choose_jit
 from tfsci.training.options import Options
 from tfsci.training.run_folder import RunFolder
@@ -38,8 +44,25 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     Raises:
         ValueError: Options that do not fit the data, the launch, or the run folder.
         FloatingPointError: The loss is not finite.
+        Interrupted: It was asked to stop, and has saved.
     """
-    start = time.perf_counter()
+    elastic = Elastic(options.batch_size, options.scale_lr) if options.elastic else None
+
+    def train():
+        with contextlib.ExitStack() as stack:
+            return _run(stack, options, model, model_options, elastic)
+
+    return elastic.run(train) if elastic else train()
+
+
+def _run(
+    stack: contextlib.ExitStack,
+    options: Options,
+    model: str,
+    model_options: dict,
+    elastic: Elastic | None,
+) -> RunFolder | None:
+    began = elastic.began if elastic else time.monotonic()
     launch = detect()
     changes = augment.parse(options.augment) if options.augment else None
     pipeline.check_batch_size(options.batch_size, max(launch.world_size, options.replicas or 1))
@@ -48,8 +71,23 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
     total_steps = options.epochs * steps_per_epoch
 
     startup.import_tensorflow()
-    strategy = choose(options.strategy, launch, options.replicas, compression=options.compression)
-    pipeline.check_batch_size(options.batch_size, strategy.world_size)
+    set_bounds()
+    strategy = elastic and elastic.strategy
+    strategy = strategy or choose(
+        options.strategy,
+        launch,
+        options.replicas,
+        compression=options.compression,
+        reduction=options.reduction,
+        timeline=options.horovod_timeline,
+    )
+    deliberate = (Interrupted, RanksChange)
+    watch = stack.enter_context(Watch(strategy, None, deliberate, bool(elastic)))
+    output = _output(options, model)
+    if elastic:
+        output = Path(elastic.begin(strategy, str(output)))
+    else:
+        pipeline.check_batch_size(options.batch_size, strategy.world_size)
     rate = options.learning_rate or (0.1 if source.name == "digits" else 0.02)
     peak = scaled(rate, options.scale_lr, strategy.world_size)
     learning_rate = schedule(
@@ -58,33 +96,54 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
         round(options.warmup_epochs * steps_per_epoch),
         options.schedule,
     )
+    preflight.check_devices(strategy, launch)
     network = _compiled(options, rate, source, strategy, model, model_options)
-    folder = None
+    if options.sync_batch_norm and not strategy.synchronize_batch_norm(network):
+        raise ValueError(
+            f"--sync-batch-norm: {network.name} has no batch normalisation; leave the option out"
+        )
+    wanted = dataclasses.asdict(options) | model_options
+    preflight.check_setup(strategy, wanted, source, steps_per_epoch, network)
+    folder, resume = None, options.resume or bool(elastic and elastic.commits)
     if strategy.is_chief:
         settings = _settings(options, launch, strategy)
         settings["options"]["peak_learning_rate"] = peak
         settings["options"]["model"] = {"name": model, **model_options}
-        folder = RunFolder(_output(options, model), settings, options.resume)
+        folder = RunFolder(output, settings, resume)
+        watch.keep_in(folder.path)
+        if options.horovod_timeline:
+            _start_timeline(strategy, folder)
 
+    position = elastic.restore(network, folder) if elastic else None
+    if position is None:
+        position = _resume(network, folder, strategy) if options.resume else Position()
+    first_step = position.step
     shard = (strategy.rank, strategy.num_shards)
     validation = pipeline.evaluation(source.validation, options.batch_size, *shard)
     test = pipeline.evaluation(source.test, options.batch_size, *shard)
-    first_step = _resume(network, folder, strategy) if options.resume else 0
     train = pipeline.training(
         source.train, options.batch_size, options.seed, *shard, first_step, changes
     )
     if folder and not options.quiet:
         print(_headline(source, network, strategy, options, first_step), flush=True)
-    rows = fit(
-        network,
-        train,
-        options.epochs,
-        validation,
-        strategy,
-        learning_rate,
-        first_step,
-        _callbacks(options, folder, train),
+    interrupts = Interrupts(
+        strategy, options.time_limit, 60 * options.checkpoint_minutes, start=began
     )
+    callbacks = _callbacks(options, folder, train, position, strategy, interrupts)
+    callbacks = [*_members(watch, elastic, train, position, strategy), *callbacks]
+    with interrupts:
+        rows = fit(
+            network,
+            train,
+            options.epochs,
+            validation,
+            strategy,
+            learning_rate,
+            first_step,
+            position.metrics,
+            callbacks,
+        )
+    watch.doing = "the test"
     results = evaluate(network, test, strategy)
     if not folder:
         return None
@@ -101,7 +160,7 @@ def run(options: Options, model: str, **model_options: object) -> RunFolder | No
         "parameters": network.count_params(),
         "epochs": options.epochs,
         "steps": total_steps,
-        "seconds": time.perf_counter() - start,
+        "seconds": time.monotonic() - began,
         "resumed_from_step": first_step or None,
     }
     folder.write_json("metrics.json", {k: _finite(v) for k, v in metrics.items()})
@@ -153,27 +212,53 @@ def _jit(options: Options, network, strategy: Strategy) -> bool:
     return options.jit == "on"
 
 
-def _callbacks(options: Options, folder: RunFolder | None, train: pipeline.Batches) -> list:
-    if folder is None:
-        return []
-    from tfsci.training.callbacks import Progress, WriteRunFolder
+def _members(watch, elastic, train, position, strategy) -> list:
+    """The callbacks that have to do with ranks that come and go."""
+    from tfsci.training.commits import Commits
+    from tfsci.training.watching import Watching
 
-    callbacks = [WriteRunFolder(folder, train.steps)]
+    commits = [Commits(elastic, train.steps, position, strategy)] if elastic else []
+    return [Watching(watch, train.steps, position.step), *commits]
+
+
+def _callbacks(
+    options: Options,
+    folder: RunFolder | None,
+    train: pipeline.Batches,
+    position: Position,
+    strategy: Strategy,
+    interrupts: Interrupts,
+) -> list:
+    from tfsci.training.callbacks import History, Progress
+    from tfsci.training.saving import Checkpoints
+
+    saving = (train.steps, options.epochs, position.step, strategy, interrupts)
+    if folder is None:
+        return [Checkpoints(*saving)]
+    history = History(folder, position.history)
+    callbacks = [history]
     if options.profile:
         from tfsci.training.trace import TraceSteps
 
         callbacks.append(TraceSteps(folder.path / "profile", options.profile))
     if not options.quiet:
-        callbacks.append(Progress(options.epochs, train.steps, train.batch_size))
-    return callbacks
+        callbacks.append(Progress(options.epochs, train.steps, train.batch_size, position.step))
+    writer = checkpoint.Writer(folder.checkpoints, options.keep_checkpoints)
+    return [*callbacks, Checkpoints(*saving, history, writer)]
 
 
-def _resume(network, folder: RunFolder | None, strategy: Strategy) -> int:
-    """Loads the newest checkpoint on the chief; returns the steps done, on every rank."""
-    step = checkpoint.restore_latest(folder.checkpoints, network) if folder else None
-    if folder and step is None:
-        print(f"no whole checkpoint in {folder.checkpoints}: the training starts anew")
-    return strategy.broadcast_value(step or 0)
+def _start_timeline(strategy: Strategy, folder: RunFolder) -> None:
+    if strategy.name != "horovod":
+        raise ValueError(f"--horovod-timeline: is for --strategy horovod, not {strategy.name}")
+    strategy.start_timeline(folder.path / "timeline.json")
+
+
+def _resume(network, folder: RunFolder | None, strategy: Strategy) -> Position:
+    """Loads the newest checkpoint on the chief; returns how far it is, on every process."""
+    position = checkpoint.restore_latest(folder.checkpoints, network) if folder else None
+    if folder and position is None:
+        print(f"no whole checkpoint in {folder.checkpoints}: the training starts anew", flush=True)
+    return Position(**strategy.broadcast_value(vars(position or Position())))
 
 
 def _output(options: Options, model: str) -> Path:
@@ -186,16 +271,9 @@ def _output(options: Options, model: str) -> Path:
 
 
 def _settings(options: Options, launch: Launch, strategy: Strategy) -> dict:
-    packages = ("tensorflow", "keras", "numpy", "horovod")
-    versions = {"tfsci": __version__, "python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "options": dataclasses.asdict(options),
-        "versions": versions,
+        "versions": facts.versions(),
         "world_size": strategy.world_size,
         "strategy": strategy.name,
         "launcher": launch.launcher,

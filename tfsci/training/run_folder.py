@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,14 @@ _WRITTEN = ("history.csv", "metrics.json", "model.keras", "curves.png", "checkpo
 
 # Settings that another run into the same folder may have differently: where and how it runs, not
 # what it computes.
-_FREE = {"data_dir", "output", "resume", "quiet", "profile", "strategy", "replicas"}
+_FREE = {
+    "data_dir", "output", "resume", "quiet", "profile", "strategy", "replicas", "time_limit",
+    "checkpoint_minutes", "keep_checkpoints", "elastic", "horovod_timeline",
+}  # fmt: skip
+
+
+# What `replacing` leaves where the process was killed.
+_TEMPORARY = re.compile(r"\.(step-\d+|config|metrics|history|model|curves)\.\d+\.\w+")
 
 
 class RunFolder:
@@ -55,6 +63,9 @@ class RunFolder:
             raise type(error)(
                 f"--output {path}: can't write there ({error.strerror}); name another folder"
             ) from error
+        for left in [*self.path.glob(".*"), *self.checkpoints.glob(".*")]:
+            if _TEMPORARY.fullmatch(left.name):
+                left.unlink(missing_ok=True)
         if not resume:
             self._clear()
         self.write_json("config.json", settings)
@@ -102,11 +113,12 @@ class RunFolder:
 
     def _check_settings(self, settings: Mapping[str, object], resume: bool) -> None:
         old = self._settings_of_earlier_run()
-        if old is None or not (self.path / "history.csv").exists():
+        if old is None:
             if resume:
-                raise ValueError(
-                    f"--resume: {self.path} holds no run that finished an epoch; leave --resume out"
-                )
+                raise ValueError(f"--resume: {self.path} holds no run; leave --resume out")
+            return
+        kept = (self.path / "history.csv").exists() or any(self.checkpoints.glob("step-*"))
+        if not kept and not resume:
             return
         new = json.loads(json.dumps(settings))["options"]
         for key in sorted((set(new) | set(old)) - _FREE):
