@@ -35,8 +35,16 @@ lint: $(INSTALLED)  ## Check style and the order of imports
 	@$(BIN)/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
 .PHONY: test
-test: lint horovod  ## Run the linters and all tests
+test: lint horovod  ## Run the linters and all tests but the slow ones
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+.PHONY: slow
+slow: horovod  ## Run the slow tests; the first time they build a Horovod with MPI
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --slow -m slow
+
+.PHONY: slurm
+slurm: horovod  ## Open a shell beside a Slurm of two nodes (as root)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/slurm/cluster.sh bash
 
 .PHONY: bench
 bench: horovod  ## Measure speed, as ratios
