@@ -163,7 +163,7 @@ def rank(kind: str) -> None:
 
     strategy = choose()
     if kind == "nothing":
-        strategy.average = lambda gradient, name: gradient
+        strategy.average = lambda gradients: gradients
     train = pipeline.training(images(10), BATCH, 0, strategy.rank, strategy.num_shards)
     rows = fit(oak_ridge(), train, 6, strategy=strategy)
     if strategy.is_chief:

@@ -1,13 +1,21 @@
-"""OpenMPI for the tests: the machine's own, or Debian's packages unpacked into the user's cache.
+"""OpenMPI for tests and benchmarks: the machine's, or Debian's packages in the user's cache.
 
-Nothing is installed. An mpicc that a test left on the PATH would have every Horovod that is built
-afterwards on this machine built with MPI.
+    python tests/mpi/openmpi.py PROGRAM.py [ARGUMENT…]
+
+runs a Python program where there is OpenMPI and a Horovod that was built with it. Where there can
+be none, it says why and runs the program as it is.
+
+Nothing is installed: packages are unpacked. An mpicc that is left on the PATH would have every
+Horovod that is built afterwards on this machine built with MPI.
 """
 
 import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tempfile
+import venv
 from pathlib import Path
 
 from tfsci.distributed.install import cache_folder
@@ -37,7 +45,8 @@ def environment() -> dict[str, str]:
     Raises:
         UnavailableError: There can be none here.
     """
-    environ = os.environ | _SETTINGS
+    own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = os.environ | _SETTINGS | {"PATH": own}
     if not all(map(shutil.which, _PROGRAMS)):
         folder = cache_folder(os.environ) / "openmpi"
         with locked(folder.with_name("openmpi.lock"), f"Waiting for {folder}"):
@@ -53,6 +62,44 @@ def environment() -> dict[str, str]:
         }
     _run("mpirun", "-n", "2", "true", env=environ, timeout=60)
     return environ
+
+
+def install_python(environ: dict[str, str], home: Path) -> Path:
+    """Makes a Python whose packages are this one's, but for a Horovod that is built with MPI.
+
+    It takes minutes, once: `tfsci install-horovod` keeps the wheel in the user's cache.
+
+    Args:
+        environ: As `environment` returns it.
+        home: Where it is to lie.
+
+    Raises:
+        UnavailableError: Horovod could not be built.
+    """
+    others = home / "others"
+    others.mkdir(parents=True)
+    for path in Path(sysconfig.get_path("platlib")).iterdir():
+        if not path.name.startswith("horovod"):
+            (others / path.name).symlink_to(path)
+    venv.create(home, with_pip=False, symlinks=True)
+    (packages,) = home.glob("lib/python*/site-packages")
+    (packages / "others.pth").write_text(f"import site; site.addsitedir({str(others)!r})\n")
+    python = home / "bin" / "python"
+    _run(python, "-m", "tfsci", "install-horovod", env=environ, timeout=2400)
+    _run(python, "-c", "import horovod.tensorflow as hvd; assert hvd.mpi_built()", env=environ)
+    return python
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a program; returns its exit code."""
+    with tempfile.TemporaryDirectory("", "openmpi-") as home:
+        environ, python = os.environ, sys.executable
+        try:
+            environ = environment()
+            python = install_python(environ, Path(home) / "python")
+        except UnavailableError as error:
+            print(f"no OpenMPI here: {error}", file=sys.stderr)
+        return subprocess.run([python, *arguments], env=environ).returncode
 
 
 def _unpack(folder: Path) -> None:
@@ -93,3 +140,7 @@ def _run(*command: object, **options: object) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stdout", None) or "").strip().splitlines()
         raise UnavailableError(f"{command[0]} failed: {said[-1] if said else error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -96,3 +96,27 @@ class TestWithMpi:
             assert "started 2 processes but Horovod sees 1" in line
             assert "HOROVOD_CONTROLLER=gloo" in line
         assert not folder.exists()
+
+    def test_adasum_adds_orthogonal_gradients_and_averages_parallel_ones(
+        self, openmpi, python_with_mpi
+    ):
+        code = """
+import numpy as np
+from tfsci.distributed.strategy import choose
+
+strategy = choose("horovod", reduction="adasum")
+import tensorflow as tf
+
+mine = [[[3.0, 0.0], [2.0, 2.0]], [[0.0, 4.0], [4.0, 4.0]]][strategy.rank]
+orthogonal, parallel = strategy.average([tf.constant(g) for g in mine])
+np.testing.assert_allclose(orthogonal, [3, 4], rtol=1e-6)
+np.testing.assert_allclose(parallel, [3, 3], rtol=1e-6)
+"""
+        command = ["mpirun", "-n", "2", python_with_mpi, "-c", code]
+        result = subprocess.run(command, env=openmpi, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def test_adasum_trains(self, openmpi, python_with_mpi, tmp_path):
+        folder = tmp_path / "run"
+        mpirun(openmpi, python_with_mpi, *OPTIONS, "--reduction", "adasum", "--output", folder)
+        assert json.loads((folder / "metrics.json").read_text())["test_accuracy"] > 0.9

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfsci import startup
 from tfsci.distributed import alone, batch_norm
 from tfsci.distributed.cores import as_ranges
 from tfsci.distributed.launch import Launch, detect
@@ -199,6 +200,7 @@ def choose(
         raise ValueError(f"--strategy {name}: expected one of {', '.join(STRATEGIES)}")
     if launch.launcher == "none":
         alone.check()
+    startup.import_tensorflow()
     if name == "auto":
         name = _automatic(launch, replicas)
     if (replicas or 1) > 1 and name != "mirrored":

@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from tfsci import models, startup
+from tfsci import models
 from tfsci.data import augment, catalog, pipeline
 from tfsci.data.source import Source
 from tfsci.data.stream import Streamed
@@ -70,7 +70,6 @@ def _run(
     steps_per_epoch = pipeline.steps_per_epoch(source.train.num_samples, options.batch_size)
     total_steps = options.epochs * steps_per_epoch
 
-    startup.import_tensorflow()
     set_bounds()
     strategy = elastic and elastic.strategy
     strategy = strategy or choose(
