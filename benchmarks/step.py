@@ -1,18 +1,20 @@
 """What a training step costs beside what it must; every figure a ratio within one run.
 
-    python benchmarks/step.py              all, about 4 minutes on 2 cores
-    python benchmarks/step.py fit stall    some of: fit stall ranks start
+    python benchmarks/step.py              all, about 5 minutes on 2 cores
+    python benchmarks/step.py fit stall    some of: fit stall saving ranks start
 
-fit    `tfsci.training.fit` against the bare compiled step, Oak Ridge's CNN, batch 32
-stall  the same against stock Keras `fit` on the same tf.data pipeline
-ranks  two Horovod ranks of one core each against one process with two, same global batch
-start  seconds that `import tfsci` and --help take
+fit     `tfsci.training.fit` against the bare compiled step, Oak Ridge's CNN, batch 32
+stall   the same against stock Keras `fit` on the same tf.data pipeline
+saving  checkpoints after every epoch of 100 steps against none
+ranks   two Horovod ranks of one core each against one process with two, same global batch
+start   seconds that `import tfsci` and --help take
 """
 
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -134,6 +136,39 @@ def bench_stall() -> None:
         say(f"stock fit / ours, epochs of {seconds} s", max(ratios), "≥ 1.7", note)
 
 
+def bench_saving() -> None:
+    """Seconds of epochs that end with a checkpoint of 45 MB over those of epochs that do not."""
+    from tfsci import startup
+
+    startup.import_tensorflow()
+    from tfsci.data import pipeline
+    from tfsci.distributed.strategy import Strategy
+    from tfsci.training import fit
+    from tfsci.training.callbacks import History
+    from tfsci.training.checkpoint import Writer
+    from tfsci.training.interrupts import Interrupts
+    from tfsci.training.run_folder import RunFolder
+    from tfsci.training.saving import Checkpoints
+
+    epochs, steps, strategy = 3, 100, Strategy()
+    model, split = oak_ridge(), images(steps)
+
+    def seconds(callbacks) -> float:
+        train = pipeline.training(split, BATCH, 0)
+        start = time.perf_counter()
+        fit(model, train, epochs, strategy=strategy, callbacks=callbacks)
+        return time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_folder = RunFolder(Path(folder) / "run", {})
+        writer, history = Writer(run_folder.checkpoints), History(run_folder, ())
+        interrupts = Interrupts(strategy, None, 1e6)
+        saving = Checkpoints(steps, epochs, 0, strategy, interrupts, history, writer)
+        seconds([])
+        ratios = [seconds([history, saving]) / seconds([]) for _ in range(5)]
+    say("epochs with / without a checkpoint", statistics.median(ratios), "≤ 1.02", "")
+
+
 def bench_ranks() -> None:
     """Images/s of two ranks over those of one process; and of ranks that exchange nothing."""
     kinds = {"one": [], "exchange": [], "nothing": []}
@@ -192,6 +227,12 @@ if __name__ == "__main__":
     os.environ.setdefault("PYTHONPATH", str(ROOT))
     run(
         __doc__,
-        {"fit": bench_fit, "stall": bench_stall, "ranks": bench_ranks, "start": bench_start},
+        {
+            "fit": bench_fit,
+            "stall": bench_stall,
+            "saving": bench_saving,
+            "ranks": bench_ranks,
+            "start": bench_start,
+        },
         {"rank": rank},
     )

@@ -1,14 +1,34 @@
-"""What of the exchange of gradients needs no Horovod: which one moves less, and which GPU."""
+"""What of the exchange of gradients needs no Horovod: buckets, which one moves less, which GPU."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import layers
 
-from tfsci.distributed.averaging import dense_factors, gathering_moves_less
+from tfsci.distributed.averaging import buckets, dense_factors, gathering_moves_less
 from tfsci.distributed.devices import gpu_of_rank
 from tfsci.distributed.launch import Launch
+
+
+class TestBuckets:
+    @given(st.lists(st.tuples(st.sampled_from(["f", "h"]), st.integers(0, 9))), st.integers(0, 12))
+    def test_hold_all_in_order_of_one_type_and_as_many_as_fit(self, tensors, most):
+        packed = buckets(dict(enumerate(tensors)), most)
+        assert [key for bucket in packed for key in bucket] == list(range(len(tensors)))
+        sizes = [sum(tensors[key][1] for key in bucket) for bucket in packed]
+        for bucket, size in zip(packed, sizes, strict=True):
+            assert len({tensors[key][0] for key in bucket}) == 1
+            assert size <= most or sum(tensors[key][1] > 0 for key in bucket) == 1
+        for bucket, size, after in zip(packed, sizes, packed[1:], strict=False):
+            (kind, _), (next_kind, next_size) = tensors[bucket[0]], tensors[after[0]]
+            assert next_kind != kind or size + next_size > most
+
+    def test_by_hand(self):
+        tensors = {3: ("f", 1), 2: ("f", 9), 1: ("f", 2), 0: ("f", 2)}
+        assert buckets(tensors, 4) == [[3], [2], [1, 0]]
 
 
 class TestMovesLess:
