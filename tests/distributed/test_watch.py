@@ -89,7 +89,14 @@ class TestRanks:
         ("how", "rank", "words"),
         [
             ("SIGKILL", 1, "rank 1 on host {} ended without a word in "),
-            ("SIGSTOP", 0, "rank 0 on host {} went silent while this one was in training step"),
+            pytest.param(
+                *(
+                    "SIGSTOP",
+                    0,
+                    "rank 0 on host {} went silent while this one was in training step",
+                ),
+                marks=pytest.mark.slow,
+            ),
             ("hang", 1, "rank 1 on host {} hangs in training step"),
         ],
         ids=["killed", "stopped", "hangs"],

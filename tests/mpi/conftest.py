@@ -16,4 +16,7 @@ def openmpi():
 @pytest.fixture(scope="session")
 def python_with_mpi(openmpi, tmp_path_factory):
     """A Python whose Horovod is built with MPI; minutes the first time."""
-    return install_python(openmpi, tmp_path_factory.mktemp("mpi") / "python")
+    try:
+        return install_python(openmpi, tmp_path_factory.mktemp("mpi") / "python")
+    except UnavailableError as error:
+        pytest.skip(f"no Horovod with MPI here: {error}")

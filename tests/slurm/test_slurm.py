@@ -108,7 +108,8 @@ class TestSbatch:
         assert "2 ranks (Horovod, Gloo)" in log.read_text()
         assert_same_curve(tmp_path / "runs/digits", digits_alone)
 
-    @pytest.mark.parametrize("warning", ["sent", pytest.param("limit", marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("warning", ["sent", "limit"])
     def test_cut_short_it_goes_on_where_it_was(
         self, warning, cluster, submit, slow_at_first, train, tmp_path
     ):
@@ -125,6 +126,7 @@ class TestSbatch:
         train(*LONG, "--output", tmp_path / "whole")
         assert_same_curve(folder, tmp_path / "whole")
 
+    @pytest.mark.slow
     def test_cancelled_it_leaves_no_process_and_a_checkpoint(
         self, cluster, submit, slow_at_first, train, tmp_path
     ):
