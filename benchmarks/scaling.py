@@ -4,8 +4,8 @@
     python benchmarks/scaling.py gpt       one of: cnn gpt
 
 Oak Ridge's CNN without dropout, 16 images of 128×128×3 a rank; a GPT of 3.3 M parameters,
-4 sequences of 128 tokens a rank. All kinds take turns, five times; each figure is the median over the turns of
-a ratio within one. The ceiling is two ranks that exchange nothing and wait for nobody.
+4 sequences of 128 tokens a rank. All kinds take turns, five times; each figure is the median over
+the turns of a ratio within one. The ceiling is two ranks that exchange nothing and wait for nobody.
 """
 
 import os
