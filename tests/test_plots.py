@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from tfsci import plots
+from tfsci.baselines.results import Comparison, Result
+from tfsci.baselines.trained import Trained
 
 HISTORY = [
     {"epoch": 1, "loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.5},
@@ -86,6 +89,69 @@ class TestSaveCurves:
         monkeypatch.setattr(Figure, "suptitle", lambda self, text: titles.append(text))
         plots.save_curves(tmp_path / "a.png", HISTORY, {**METRICS, "world_size": world_size})
         assert titles == [title]
+
+
+def result(title, test, measure="accuracy", **others):
+    given = {"cross_validation": 0.5, "standard_error": 0.1, "training": 1, "validation": 0.5}
+    given |= {"test_standard_error": 0.05, "seconds": 1, "settings": {}}
+    return Result(title, title, measure, test=test, **given | others)
+
+
+class TestComparison:
+    RESULTS = (
+        result("svm", 0.8),
+        Trained("cnn", "runs/a", "accuracy", 0.7, 0.02),
+        result("ridge", 0.6, test_standard_error=None),
+    )
+
+    def test_bars_are_scores_and_networks_have_their_own_colour(self):
+        ax = plots.comparison(self.RESULTS, known_answer=0.9)
+        baselines, network = (c for c in ax.containers if isinstance(c, BarContainer))
+        assert [bar.get_width() for bar in baselines] == [0.8, 0.6]
+        (bar,) = network
+        assert (bar.get_width(), bar.get_y() + bar.get_height() / 2) == (0.7, 1)
+        assert bar.get_facecolor() != baselines[0].get_facecolor()
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["svm", "cnn", "ridge"]
+        assert ax.get_ylim() == (2.5, -0.5)  # the first one on top
+        assert [text.get_text() for text in ax.texts] == ["0.800", "0.700", "0.600"]
+        names = ax.get_legend_handles_labels()[1]
+        assert names == ["best possible 0.900", "test", "test, trained network", "cross-validation"]
+
+    def test_errors_are_drawn(self):
+        ax = plots.comparison(self.RESULTS)
+        lines = [segment for bars in ax.collections for segment in bars.get_segments()]
+        ends = [line[:, 0].tolist() for line in lines]
+        expected = [(0.75, 0.85), (0.6, 0.6), (0.68, 0.72), (0.4, 0.6), (0.4, 0.6)]
+        np.testing.assert_allclose(ends, expected)
+
+    def test_what_failed_has_no_bar(self):
+        ax = plots.comparison([result("svm", np.nan, cross_validation=np.nan)])
+        assert [text.get_text() for text in ax.texts] == ["–"]
+
+    def test_errors_need_not_end_at_1(self):
+        ax = plots.comparison([result("ridge", 3.0, "error")])
+        assert ax.get_xlim()[1] > 3
+        ax = plots.comparison([result("ridge", 3.0, "error")], known_answer=0.0)
+        assert ax.get_xlim()[0] < 0  # the line is seen
+
+    def test_a_given_ax_is_used(self):
+        ax = Figure().subplots()
+        assert plots.comparison(self.RESULTS, ax=ax) is ax
+
+    @pytest.mark.parametrize("structure", [(), (result("pca", 0.7, "variance_kept"),)])
+    def test_is_written_as_a_png(self, tmp_path, structure):
+        found = Comparison(
+            "mine",
+            "accuracy",
+            0.9,
+            {"train": 7},
+            5,
+            0,
+            (self.RESULTS[0], *structure),
+            self.RESULTS[1:2],
+        )
+        plots.save_comparison(tmp_path / "a.png", found)
+        assert (tmp_path / "a.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 class TestContactSheet:
