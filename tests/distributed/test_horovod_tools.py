@@ -41,5 +41,5 @@ def test_the_process_set_of_the_documentation(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/horovod.md").read_text(), re.S)
     (tmp_path / "sets.py").write_text(code)
     printed = horovodrun(3, tmp_path / "sets.py", HOROVOD_DYNAMIC_PROCESS_SETS="1")
-    lines = sorted(line.partition(">")[2] for line in printed.splitlines())
+    lines = sorted(line.partition(">:")[2] for line in printed.splitlines())
     assert lines == ["rank 0: 2", "rank 2: 2"]  # 0 + 2
