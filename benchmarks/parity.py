@@ -23,11 +23,15 @@ from tfsci.training.options import Options
 BOUND, APART = 1e-5, 1e-2
 EPOCHS, BATCH = 8, 48
 COLUMNS = ("loss", "val_loss")
+COLOURS = ("#0072B2", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#000000", "#8A6D3B")
 
 # Name: processes, options of the training.
 RIGHT = {
     "one process": (1, {"strategy": "single"}),
-    "one process, gradients accumulated over 2": (1, {"strategy": "single", "batch_size": 24}),
+    "one process, gradients accumulated over 2": (
+        1,
+        {"strategy": "single", "batch_size": 24, "accumulate": 2},
+    ),
     "2 mirrored replicas": (1, {"replicas": 2}),
     "2 workers (multiworker)": (2, {"strategy": "multiworker"}),
     "1 rank (Horovod)": (1, {"strategy": "horovod"}),
@@ -54,9 +58,6 @@ def train(name: str, folder: str) -> None:
     from tfsci.training import run
 
     _, options = RIGHT.get(name, (2, {"strategy": "horovod"}))
-    if "accumulated" in name:
-        sgd = keras.optimizers.SGD
-        keras.optimizers.SGD = lambda *a, **k: sgd(*a, gradient_accumulation_steps=2, **k)
     if name == WRONG[0]:
         average = horovod.Horovod.average
         horovod.Horovod.average = lambda self, g: [each * 2 for each in average(self, g)]
@@ -123,9 +124,7 @@ def draw(path: Path, curves: dict[str, list[list[float]]]) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, EPOCHS + 1)
-    colours = iter(
-        ("#0072B2", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#000000") * 2
-    )
+    colours = iter(COLOURS)
     for name, curve in curves.items():
         wrong = name in WRONG
         style = {"linestyle": "--" if wrong else "-", "marker": "x" if wrong else "o"}
@@ -135,10 +134,10 @@ def draw(path: Path, curves: dict[str, list[list[float]]]) -> None:
         if name != "one process":
             apart = np.abs(np.array(curve) - known).max(axis=1)
             right.plot(epochs, np.maximum(apart, 1e-9), **style)
-    right.axhline(BOUND, color="#666666", linestyle=":", label="the bound, 1e-5")
+    right.axhline(BOUND, color="#666666", linestyle=":")
+    right.text(EPOCHS, 1.5 * BOUND, "the bound, 1e-5", ha="right", color="#666666")
     left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
     right.set(xlabel="epoch", ylabel="apart from one process (nats)", yscale="log")
-    right.legend(frameon=False, loc="center right")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(True, alpha=0.3)

@@ -13,6 +13,7 @@ from tfsci import plots, training
 from tfsci.distributed.launch import detect
 from tfsci.training.interrupts import Interrupted
 from tfsci.training.options import Options
+from tfsci.training.tasks import Classification, Task
 
 # What library code raises for input, files and environments that can't work.
 _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
@@ -49,23 +50,23 @@ def run(main: Callable[[], object]) -> None:
         _fail(error)
 
 
-def train(options: Options, model: str, **model_options: object) -> None:
+def train(options: Options, model: str, task: Task | None = None, **model_options: object) -> None:
     """Trains, draws the learning curves and tells the result.
 
     Args:
         options: How to train.
         model: A name that `tfsci.models.build` knows.
+        task: What to train for; `Classification` by default.
         **model_options: Passed to the builder.
     """
-    folder = training.run(options, model, **model_options)
+    task = task or Classification()
+    folder = training.run(options, model, task, **model_options)
     if folder is None:
         return
     metrics, history = folder.read_json("metrics.json"), folder.read_history()
     with folder.replacing("curves.png") as path:
         plots.save_curves(path, history, metrics)
-    best = metrics["known_answer"]
-    known = f" (best possible {best:.4f})" if best is not None else ""
-    print(f"test accuracy {metrics['test_accuracy']:.4f}{known} · run folder {folder.path}")
+    print(f"{task.summary(metrics)} · run folder {folder.path}")
 
 
 def _stop(interrupted: Interrupted) -> None:

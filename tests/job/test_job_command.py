@@ -91,6 +91,8 @@ class TestExamples:
         parser.add_argument("--variant")
         assert '"--variant"' in (ROOT / path).read_text()
         parsed = parser.parse_args(words)
-        ranks = {"1cpu": 1, "1gpu": 1, "6gpu": 6, "2x4": 8}[Path(name).stem.rpartition("-")[2]]
+        ranks = {"1cpu": 1, "1gpu": 1, "6gpu": 6, "2x4": 8, "2x8": 16}[
+            Path(name).stem.rpartition("-")[2]
+        ]
         assert parsed.batch_size % ranks == 0
         assert (parsed.strategy == "horovod") == (ranks > 1)

@@ -23,6 +23,14 @@ class TestDefaults:
         expected = dataclasses.replace(Options(), epochs=16, data="npz:x")
         assert Options.of(parser.parse_args([])) == expected
 
+    @pytest.mark.parametrize(
+        ("defaults", "told"),
+        [({}, "0.1 for digits, else 0.02; adamw: 0.001"), ({"learning_rate": 0.05}, "0.05")],
+    )
+    def test_help_tells_the_learning_rate_once(self, defaults, told):
+        text = " ".join(options.parser("Train.", **defaults).format_help().split())
+        assert f"peak, for one replica (default: {told}) --" in text
+
     def test_a_scripts_own_arguments_are_left_out(self):
         parser = options.parser("Train.")
         parser.add_argument("--dropout", type=options.fraction)
@@ -37,7 +45,8 @@ class TestValues:
             "--data npz:x --epochs 3 --batch-size 64 --learning-rate 1e-3 --schedule step "
             "--scale-lr sqrt --warmup-epochs 0.5 --seed 4294967295 --strategy single "
             "--compression fp16 --precision mixed_bfloat16 --jit off --limit 100 --output runs/a "
-            "--resume --profile 5 --quiet"
+            "--resume --profile 5 --quiet --optimizer adamw --weight-decay 0.1 --clip-norm 1 "
+            "--accumulate 4 --deterministic"
         )
         assert parse(*line.split()) == Options(
             data="npz:x",
@@ -57,6 +66,11 @@ class TestValues:
             resume=True,
             profile=5,
             quiet=True,
+            optimizer="adamw",
+            weight_decay=0.1,
+            clip_norm=1,
+            accumulate=4,
+            deterministic=True,
         )
 
     def test_profile_alone_means_ten_steps(self):
@@ -70,15 +84,19 @@ class TestValues:
 
 WHOLE = "a whole number above 0"
 BAD = ["0", "-1", "1.5", "nan", "inf", "x", ""]
+WHOLES = ("--epochs", "--batch-size", "--limit", "--profile", "--accumulate")
 NUMBERS = [
-    *[(name, WHOLE, BAD) for name in ("--epochs", "--batch-size", "--limit", "--profile")],
+    *[(name, WHOLE, BAD) for name in WHOLES],
     (
         "--seed",
         "a whole number from 0 up to 2³²",
         ["-1", "1.5", "nan", "inf", "x", "", str(2**32)],
     ),
     ("--learning-rate", "a number above 0", ["0", "-1", "nan", "inf", "x", "", "1e-999", "1e999"]),
-    ("--warmup-epochs", "a number from 0 up", ["-1", "nan", "inf", "x", "", "-0.5"]),
+    *[
+        (name, "a number from 0 up", ["-1", "nan", "inf", "x", "", "-0.5"])
+        for name in ("--warmup-epochs", "--weight-decay", "--clip-norm")
+    ],
 ]
 
 
@@ -113,6 +131,7 @@ class TestRefusals:
             ("--schedule", ["constant", "cosine", "step"]),
             ("--scale-lr", ["none", "sqrt", "linear"]),
             ("--strategy", ["auto", "single", "horovod"]),
+            ("--optimizer", ["sgd", "adamw"]),
             ("--compression", ["none", "fp16"]),
             ("--precision", ["float32", "mixed_bfloat16", "mixed_float16"]),
             ("--jit", ["auto", "on", "off"]),

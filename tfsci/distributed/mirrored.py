@@ -1,10 +1,11 @@
 """One process that drives all GPUs of a machine, or several logical CPU devices."""
 
+import types
 from contextlib import AbstractContextManager
 
 import numpy as np
 
-from tfsci.distributed import batch_norm
+from tfsci.distributed import batch_norm, reduction
 from tfsci.distributed.launch import Launch
 from tfsci.distributed.strategy import Strategy, is_seed, seed_of_replica
 
@@ -60,6 +61,19 @@ class Mirrored(Strategy):
     def scope(self) -> AbstractContextManager:
         """Returns the context in which variables have a copy on each device."""
         return self._strategy.scope()
+
+    def average_gradients(self, model, batches=None) -> None:
+        """Adds up before clipping and loss scaling, see `reduction`."""
+        optimizer = model.optimizer
+        if "apply" in vars(optimizer):
+            return  # done for an earlier training
+        reduction.leave_to_caller(optimizer)
+        apply = type(optimizer).apply
+
+        def summed_apply(self, grads, trainable_variables=None):
+            return apply(self, reduction.add_up(grads), trainable_variables)
+
+        optimizer.apply = types.MethodType(summed_apply, optimizer)
 
     def synchronize_batch_norm(self, model) -> int:
         """Adds up over the replicas."""

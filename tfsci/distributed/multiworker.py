@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from tfsci.distributed import batch_norm
+from tfsci.distributed import batch_norm, reduction
 from tfsci.distributed.cores import bind, cores_of_rank
 from tfsci.distributed.devices import set_devices
 from tfsci.distributed.launch import Launch
@@ -75,7 +75,7 @@ class MultiWorker(SharedRequests, Strategy):
         return self._strategy.distribute_datasets_from_function(lambda _: dataset)
 
     def average_gradients(self, model, batches) -> None:
-        """Goes round the two faults; TensorFlow itself adds up the gradients in the optimizer."""
+        """Goes round the two faults; adds up before clipping and loss scaling, see `reduction`."""
         import keras.src.backend.tensorflow.trainer as trainer
 
         def build(self, iterator=None, data_batch=None):
@@ -94,11 +94,12 @@ class MultiWorker(SharedRequests, Strategy):
         def add(wishes):
             return tf.distribute.get_replica_context().all_reduce("SUM", wishes)
 
+        reduction.leave_to_caller(model.optimizer)
         apply = type(model.optimizer).apply
 
         def asking_apply(self_, grads, trainable_variables=None):
             self._exchange_requests(add)
-            return apply(self_, grads, trainable_variables)
+            return apply(self_, reduction.add_up(grads), trainable_variables)
 
         model.optimizer.apply = types.MethodType(asking_apply, model.optimizer)
 

@@ -156,7 +156,7 @@ class _Loop(layers.Layer):
     """Prompts (B, P) and random numbers (B, n) → prompts with n tokens more, (B, P + n)."""
 
     def __init__(self, model: keras.Model, top_k: int | None, use_cache: bool, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # random numbers keep their 24 bits
         self.model, self.top_k, self.use_cache = model, top_k, use_cache
         self.built = True
 

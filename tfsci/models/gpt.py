@@ -32,6 +32,7 @@ class Variant:
 
 VARIANTS = {
     # Small ones, for bytes or a small vocabulary.
+    "500k": Variant(2, 128, 4, 512, 128),
     "1m": Variant(4, 128, 4, 512, 128),
     "3m": Variant(4, 256, 8, 512, 128),
     "11m": Variant(6, 384, 6, 512, 256),

@@ -100,12 +100,26 @@ def evaluate(
     # Keras divides the summed loss by the rows it saw, filling included. Weights whose mean over
     # these rows is 1 make that the mean over the samples.
     scale = batches.steps * batches.batch_size / batches.num_samples
-    dataset = batches.dataset.map(lambda x, y, weight: (x, y, weight * scale))
+    dataset = batches.dataset.map(lambda x, y, weight: (x, y, _of_each(weight * scale, y)))
     strategy = strategy or Strategy()
     model.evaluate(strategy.distribute(dataset), steps=batches.steps, verbose=0)
     if strategy.num_shards > 1 and not strategy.reads_global_metrics:
         set_metric_totals(model, metric_totals(model, strategy), strategy)
     return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+
+def _of_each(weight, y):
+    """Returns the weights of samples as those of all that a sample has losses of.
+
+    That is each label, or each place of a field; Keras does not spread weights by itself.
+    """
+    import tensorflow as tf
+
+    values = y.shape if y.dtype.is_integer else y.shape[:-1]
+    if values.rank < 2:
+        return weight
+    weight = tf.reshape(weight, [-1] + [1] * (values.rank - 1))
+    return tf.broadcast_to(weight, tf.shape(y)[: values.rank])
 
 
 def metric_totals(model: "keras.Model", strategy: Strategy) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from tfsci.distributed.strategy import STRATEGIES
 from tfsci.training.schedules import DECAYS
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+OPTIMIZERS = ("sgd", "adamw")
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,18 @@ class Options:
         augment: What is done to training images, see `tfsci.data.augment`; ``""`` for nothing.
         epochs: Epochs in all.
         batch_size: Samples of a global batch, the sum over replicas.
-        learning_rate: Peak learning rate for one replica; 0.1 for the digits and 0.02 for other
-            data by default.
+        accumulate: Batches whose gradients make one update; see `training.accumulation`.
+        optimizer: One of `OPTIMIZERS`.
+        learning_rate: Peak learning rate for one replica; by default what
+            `optimizers.default_rate` says.
         schedule: How it falls after the warm-up, a row of `schedules.DECAYS`.
         scale_lr: How it grows with the number of replicas: ``"none"``, ``"sqrt"``, ``"linear"``.
         warmup_epochs: Epochs over which it rises.
+        weight_decay: Of kernels, decoupled: each update takes this, times the learning rate, of
+            them away.
+        clip_norm: Gradients whose global norm is longer are shortened to it; 0 leaves them.
         seed: Of weights, order and dropout.
+        deterministic: Whether TensorFlow may run only operations that repeat to the bit.
         strategy: One of `STRATEGIES`.
         replicas: Local devices of mirrored replicas; all GPUs by default.
         compression: What gradients travel as, ``"none"`` or ``"fp16"``.
@@ -53,11 +60,16 @@ class Options:
     augment: str = ""
     epochs: int = 10
     batch_size: int = 48
+    accumulate: int = 1
+    optimizer: str = "sgd"
     learning_rate: float | None = None
     schedule: str = "cosine"
     scale_lr: str = "none"
     warmup_epochs: float = 0
+    weight_decay: float = 0
+    clip_norm: float = 0
     seed: int = 0
+    deterministic: bool = False
     strategy: str = "auto"
     replicas: int | None = None
     compression: str = "none"
@@ -119,13 +131,22 @@ def parser(description: str, **defaults: object) -> Parser:
     add("--epochs", type=positive_int, metavar="N", help="epochs in all")
     add("--batch-size", type=positive_int, metavar="N",
         help="samples of a global batch, the sum over replicas")  # fmt: skip
+    add("--accumulate", type=positive_int, metavar="K",
+        help="update after K batches, by their mean gradient")  # fmt: skip
+    add("--optimizer", choices=OPTIMIZERS, help="sgd has momentum 0.9, adamw beta_2 0.95")
     add("--learning-rate", type=positive_float, metavar="RATE",
-        help="peak, for one replica (default: 0.1 for digits, else 0.02)")  # fmt: skip
+        help="peak, for one replica" + _default_rate(defaults))  # fmt: skip
     add("--schedule", choices=list(DECAYS), help="how the learning rate falls after the warm-up")
     add("--scale-lr", choices=["none", "sqrt", "linear"],
         help="how the learning rate grows with the number of replicas")  # fmt: skip
     add("--warmup-epochs", type=not_negative_float, metavar="N", help="the learning rate rises")
+    add("--weight-decay", type=not_negative_float, metavar="RATE",
+        help="of kernels, times the learning rate, at each update")  # fmt: skip
+    add("--clip-norm", type=not_negative_float, metavar="NORM",
+        help="shorten gradients of a longer global norm")  # fmt: skip
     add("--seed", type=not_negative_int, metavar="N", help="of weights, order and dropout")
+    add("--deterministic", action="store_true",
+        help="only operations that repeat to the bit, without XLA; slower")  # fmt: skip
     add("--strategy", choices=STRATEGIES, help="how replicas share the work")
     add(
         "--replicas",
@@ -156,6 +177,12 @@ def parser(description: str, **defaults: object) -> Parser:
     add("--quiet", action="store_true", help="print the result alone")
     parser.set_defaults(**dataclasses.asdict(dataclasses.replace(Options(), **defaults)))
     return parser
+
+
+def _default_rate(defaults: dict) -> str:
+    if defaults.get("learning_rate"):
+        return ""  # argparse tells it
+    return " (default: 0.1 for digits, else 0.02; adamw: 0.001)"
 
 
 def _number(kind: type, expected: str, good: Callable) -> Callable[[str], int | float]:

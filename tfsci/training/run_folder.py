@@ -21,7 +21,10 @@ HISTORY_COLUMNS = (
     "examples_per_second",
 )
 
-_WRITTEN = ("history.csv", "metrics.json", "model.keras", "curves.png", "checkpoints")
+_WRITTEN = (
+    "history.csv", "metrics.json", "model.keras", "curves.png", "checkpoints", "tokenizer.json",
+    "sample.txt",
+)  # fmt: skip
 
 # Settings that another run into the same folder may have differently: where and how it runs, not
 # what it computes.
@@ -32,7 +35,9 @@ _FREE = {
 
 
 # What `replacing` leaves where the process was killed.
-_TEMPORARY = re.compile(r"\.(step-\d+|config|metrics|history|model|curves)\.\d+\.\w+")
+_TEMPORARY = re.compile(
+    r"\.(step-\d+|config|metrics|history|model|curves|tokenizer|sample)\.\d+\.\w+"
+)
 
 
 class RunFolder:
