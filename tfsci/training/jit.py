@@ -13,8 +13,7 @@ def choose_jit(model: "keras.Model") -> bool:
     TensorFlow's (oneDNN's): a small CNN trained 8 times slower with XLA, while a 3.4 M parameter
     GPT trained 13 % faster (2 cores, TensorFlow 2.21; `benchmarks/step.py` measures the CNN).
     Processor time of a step without XLA over that with it, on one thread: vision transformer 1.06,
-    LSTM 1.10, GRU 1.7, half a million parameter GPT 1.03. On cores that others use, too, XLA loses
-    more than TensorFlow does: its threads wait for each other.
+    LSTM 1.10, half a million parameter GPT 1.03.
 
     Args:
         model: Any Keras model.
