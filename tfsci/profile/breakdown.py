@@ -1,0 +1,170 @@
+"""Where a step's time goes.
+
+Each instant of a step belongs to the first of these that covers it, so the parts add up to the
+step: `compile` (calls that traced or compiled), `compute` (the model's operations; on a GPU, its
+kernels), `communication` (all-reduce not hidden behind compute), `copy` (between host and device),
+`input` (waiting for the pipeline), `dispatch` (starting and ending the step's function), `python`
+(the rest).
+
+On a CPU an operation is an event ``name:Type`` on the thread that runs it; those of the pipeline's
+functions, told by the ``id`` of the graph call they are in, are no compute. An asynchronous
+operation, an all-reduce among them, reaches from ``ExecutorState::ProcessAsync::Start`` to
+``ExecutorState::ProcessAsync::Done`` of the same ``step_id`` and ``name``. On a GPU the streams'
+events are what runs: ``Memcpy…`` copies, names with ``nccl`` communicate, the rest computes.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfsci.profile import intervals
+from tfsci.profile.iterators import OPERATION, function_ids
+from tfsci.profile.steps import function_calls, is_fetch, traced_calls
+from tfsci.profile.xplane import Plane
+
+PARTS = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
+
+_COMMUNICATION = re.compile(r"Horovod|Collective|Nccl|AllReduce", re.IGNORECASE)
+_INPUT = re.compile(r"^(Iterator|OneShotIterator|MultiDeviceIterator|OptionalFromValue)")
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The mean step of a trace.
+
+    Attributes:
+        parts: Seconds by name, in the order of `PARTS`; they add up to the step.
+        operations: Seconds by type of operation or kernel, the largest first.
+        communication_total: Seconds of all-reduce, hidden or not.
+    """
+
+    parts: dict[str, float]
+    operations: dict[str, float]
+    communication_total: float
+
+
+def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Breakdown:
+    """Returns where the mean of the steps goes.
+
+    Args:
+        host: The host's events.
+        devices: The planes of its GPUs.
+        windows: The steps, shape (steps, 2).
+    """
+    streams = [(device, _on_streams(device)) for device in devices]
+    if any(len(indices) for _, indices in streams):
+        compute, communication, copy, operations = _device_work(streams, windows)
+    else:
+        compute, communication, operations = _host_work(host, windows)
+        copy = intervals.NONE
+    fetch = host.where(is_fetch)
+    calls = np.r_[function_calls(host), host.where(lambda name: name == "EagerExecute")]
+    sets = {
+        "compile": host.spans[traced_calls(host)],
+        "compute": compute,
+        "communication": communication,
+        "copy": copy,
+        "input": intervals.union(host.spans[fetch], _asynchronous(host, _INPUT)),
+        "dispatch": host.spans[calls],
+    }
+    parts, so_far, before = {}, intervals.NONE, 0.0
+    for name, spans in sets.items():
+        so_far = intervals.union(so_far, spans)
+        total = float(intervals.covered(so_far, windows).sum())
+        parts[name] = (total - before) / len(windows) / 1e12
+        before = total
+    length = float((windows[:, 1] - windows[:, 0]).sum())
+    parts["python"] = (length - before) / len(windows) / 1e12
+    hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
+    return Breakdown(parts, operations, float(hidden_or_not))
+
+
+def _on_streams(device: Plane) -> np.ndarray:
+    streams = np.array([line.startswith("Stream") for line in device.lines], bool)
+    return np.flatnonzero(streams[device.line]) if len(device.line) else np.empty(0, int)
+
+
+def _device_work(streams, windows):
+    kinds = {"compute": [], "communication": [], "copy": []}
+    operations: Counter = Counter()
+    for device, indices in streams:
+        for i in indices:
+            name = device.names[device.event[i]]
+            if re.match("mem(cpy|set)", name, re.IGNORECASE):
+                kind = "copy"
+            else:
+                kind = "communication" if "nccl" in name.lower() else "compute"
+            kinds[kind].append(device.spans[i])
+        _count(operations, device, indices, windows, lambda name: name)
+    sets = [np.array(kinds[kind], np.int64).reshape(-1, 2) for kind in kinds]
+    return *sets, _ordered(operations, windows)
+
+
+def _host_work(host: Plane, windows):
+    of_pipeline = function_ids(host)
+    foreign = _times_by_line(host, of_pipeline)
+    kernels = host.where(lambda name: bool(OPERATION.match(name)))
+    indices = []
+    for line in np.unique(host.line[kernels]):
+        if host.lines[line].startswith("tf_data_"):
+            continue
+        mine = kernels[host.line[kernels] == line]
+        spans = foreign.get(int(line), intervals.NONE)
+        place = np.searchsorted(spans[:, 0], host.spans[mine, 0], side="right") - 1
+        within = place >= 0
+        within[within] = host.spans[mine[within], 0] < spans[place[within], 1]
+        indices.extend(mine[~within])
+    indices = np.array(indices, int)
+    kinds = [OPERATION.match(host.names[host.event[i]])[1] for i in indices]
+    waits = np.array([bool(_INPUT.match(kind)) for kind in kinds], bool)
+    talks = np.array([bool(_COMMUNICATION.search(kind)) for kind in kinds], bool)
+    compute = indices[~(waits | talks)] if len(indices) else indices
+    communication = [host.spans[indices[talks]]] if len(indices) else []
+    communication.append(_asynchronous(host, _COMMUNICATION))
+    operations: Counter = Counter()
+    _count(operations, host, compute, windows, lambda name: OPERATION.match(name)[1])
+    return host.spans[compute], intervals.union(*communication), _ordered(operations, windows)
+
+
+def _times_by_line(host: Plane, identities: set) -> dict[int, np.ndarray]:
+    """Returns, by line, when calls of graphs with these ids ran."""
+    found: dict[int, list] = {}
+    for i in host.where(lambda n: n in ("ExecutorState::Process", "ExecutorDoneCallback")):
+        if host.stats.get(i, {}).get("id") in identities:
+            found.setdefault(int(host.line[i]), []).append(host.spans[i])
+    return {line: intervals.union(np.array(spans)) for line, spans in found.items()}
+
+
+def _asynchronous(host: Plane, kinds: re.Pattern) -> np.ndarray:
+    """Returns the spans of asynchronous operations of these kinds."""
+    open_, spans = {}, []
+    chosen = host.where(lambda name: name.startswith("ExecutorState::ProcessAsync::"))
+    for i in chosen[np.argsort(host.spans[chosen, 0], kind="stable")]:
+        stats = host.stats.get(i, {})
+        if not kinds.search(str(stats.get("kernel_type", ""))):
+            continue
+        key = (stats.get("step_id"), stats.get("name"))
+        if host.names[host.event[i]].endswith("Start"):
+            open_[key] = host.spans[i, 0]
+        elif key in open_:
+            spans.append((open_.pop(key), host.spans[i, 1]))
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def _count(operations: Counter, plane: Plane, indices, windows, kind_of) -> None:
+    if not len(windows):
+        return
+    starts = plane.spans[indices, 0]
+    place = np.searchsorted(windows[:, 0], starts, side="right") - 1
+    inside = indices[(place >= 0) & (starts < windows[np.maximum(place, 0), 1])]
+    times = np.bincount(
+        plane.event[inside], np.diff(plane.spans[inside])[:, 0], minlength=len(plane.names)
+    )
+    for name in np.flatnonzero(times):
+        operations[kind_of(plane.names[name])] += times[name] / 1e12
+
+
+def _ordered(operations: Counter, windows) -> dict[str, float]:
+    return {kind: float(time) / max(len(windows), 1) for kind, time in operations.most_common()}

@@ -1,0 +1,147 @@
+"""A small model of the pipeline: how long a step takes.
+
+A stage with threads of its own works ahead of what it feeds; the stages before it, down to the
+next such stage, run in its thread one after the other. So the pipeline is a chain of *sections*
+that work at the same time, and delivers at the rate of the slowest:
+
+    section = serial time of its thread  and  function time / workers, whichever is longer
+    step    = max(sections, consumer)                     where the last stage works ahead,
+              max(other sections, last section + consumer)  where it does not,
+
+and no step takes less than the CPU time of the process over its cores. The consumer is the
+measured step without its wait for input. The functions of all stages share one pool of threads.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tfsci.profile.pipeline import Stage
+from tfsci.profile.reading import Host
+
+# A stage that uses less CPU time than this share of its time waits for something else.
+_WAITS_BELOW = 0.25
+
+
+@dataclass(frozen=True)
+class Model:
+    """The pipeline and what consumes it.
+
+    Attributes:
+        stages: From the source on.
+        consumer: Seconds of a step without its wait for input.
+        pool_threads: Threads that run the pipeline's functions; None where not known.
+        cores: CPU cores; None where not known.
+        cpu_seconds: CPU time of the process for a step; None where not known.
+        pipeline_cpu_seconds: At most so much of it goes into the pipeline.
+    """
+
+    stages: tuple[Stage, ...]
+    consumer: float
+    pool_threads: int | None = None
+    cores: int | None = None
+    cpu_seconds: float | None = None
+    pipeline_cpu_seconds: float | None = None
+
+    @classmethod
+    def of(cls, host: Host) -> "Model":
+        """Returns the model of a traced process that has steps."""
+        consumer = max(host.step_seconds - host.breakdown.parts["input"], 1e-9)
+        return cls(
+            stages=host.stages,
+            consumer=consumer,
+            pool_threads=host.pool_threads,
+            cores=host.cores,
+            cpu_seconds=host.cpu_seconds_per_step,
+            pipeline_cpu_seconds=host.pipeline_cpu_seconds_per_step,
+        )
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether the last stage prepares batches while the training computes."""
+        return bool(self.stages) and self.stages[-1].own_thread
+
+    def sections(self) -> dict[int, float]:
+        """Returns the seconds per step of each section by the index of its last stage."""
+        serial: dict[int, float] = {}
+        by_index = {stage.index: stage for stage in self.stages}
+        for stage in self.stages:
+            owner = self._owner(stage)
+            inputs = self._inputs(stage)
+            alone = stage.seconds_per_step / self.workers(stage)
+            if not inputs and by_index[owner].kind.startswith("ParallelInterleave"):
+                alone /= by_index[owner].parallelism  # its inputs are read side by side
+            serial[owner] = serial.get(owner, 0.0) + (0.0 if inputs else alone)
+            if inputs:
+                serial[owner] = max(serial[owner], alone)
+        return serial
+
+    def input_seconds(self) -> float:
+        """Returns the time that the pipeline needs for the input of a step."""
+        return max([*self.sections().values(), self._pool_seconds()])
+
+    def step_seconds(self) -> float:
+        """Returns the time of a step."""
+        sections = self.sections()
+        last = 0.0 if self.works_ahead else sections.pop(self._last(), 0.0)
+        floor = self.cpu_seconds / self.cores if self.cpu_seconds and self.cores else 0.0
+        return max([*sections.values(), self._pool_seconds(), last + self.consumer, floor])
+
+    def slowest(self) -> Stage | None:
+        """Returns the stage that takes most of the slowest section."""
+        sections = self.sections()
+        if not sections:
+            return None
+        section = max(sections, key=sections.get)
+        mine = [stage for stage in self.stages if self._owner(stage) == section]
+        return max(mine, key=lambda stage: stage.seconds_per_step / self.workers(stage))
+
+    def limit(self) -> str:
+        """Returns what limits the step, in words."""
+        slowest = self.slowest()
+        if slowest is None or self.input_seconds() < self.consumer:
+            return "the model's step"
+        return slowest.name
+
+    def workers(self, stage: Stage) -> int:
+        """Returns how many elements the stage really works on at once."""
+        if not stage.own_thread or stage.kind.startswith("Prefetch"):
+            return 1
+        return max(1, min(stage.parallelism, self.pool_threads or stage.parallelism))
+
+    def waits(self, stage: Stage) -> bool:
+        """Whether the stage mostly waits (for files, a network, a clock) and needs no CPU."""
+        used = self.pipeline_cpu_seconds
+        return used is not None and used < _WAITS_BELOW * stage.seconds_per_step
+
+    def replace(self, stage: Stage | None = None, **values: object) -> "Model":
+        """Returns the model with other values for a stage, or for itself without one."""
+        if stage is None:
+            return dataclasses.replace(self, **values)
+        stages = tuple(
+            dataclasses.replace(s, **values) if s.index == stage.index else s for s in self.stages
+        )
+        return dataclasses.replace(self, stages=stages)
+
+    def _pool_seconds(self) -> float:
+        """Returns the time that the pool's threads need for a step's functions."""
+        work = sum(stage.seconds_per_step for stage in self.stages if is_map(stage))
+        return work / self.pool_threads if self.pool_threads else 0.0
+
+    def _last(self) -> int:
+        return self.stages[-1].index if self.stages else 0
+
+    def _owner(self, stage: Stage) -> int:
+        """Returns the index of the stage in whose thread this one runs."""
+        by_index = {s.index: s for s in self.stages}
+        while not stage.own_thread and stage.parent in by_index:
+            stage = by_index[stage.parent]
+        return stage.index
+
+    def _inputs(self, stage: Stage) -> bool:
+        """Whether its work is done apart from the thread that feeds it: by a pool of workers."""
+        return stage.own_thread and not stage.kind.startswith("Prefetch")
+
+
+def is_map(stage: Stage) -> bool:
+    """Whether the pool of threads runs a function for each of its elements."""
+    return stage.kind.startswith(("Map", "ParallelMap"))

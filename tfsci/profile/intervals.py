@@ -1,0 +1,48 @@
+"""Sets of time intervals: arrays of shape (n, 2), in picoseconds."""
+
+import numpy as np
+
+NONE = np.empty((0, 2), np.int64)
+
+
+def union(*sets: np.ndarray) -> np.ndarray:
+    """Returns the intervals that the sets cover together, sorted and disjoint."""
+    every = np.concatenate([NONE, *sets])
+    every = every[every[:, 1] > every[:, 0]]
+    if not len(every):
+        return NONE
+    every = every[np.argsort(every[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(every[:, 1])
+    first = np.r_[True, every[1:, 0] > reach[:-1]]
+    last = np.r_[first[1:], True]
+    return np.stack([every[first, 0], reach[last]], axis=1)
+
+
+def covered(intervals: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Returns how much of each window the intervals cover.
+
+    Args:
+        intervals: As `union` returns them.
+        windows: Shape (m, 2).
+
+    Returns:
+        Shape (m,), in the intervals' unit.
+    """
+    if not len(intervals):
+        return np.zeros(len(windows))
+    # The time covered before t is piecewise linear with its corners at the intervals' ends.
+    lengths = np.cumsum(intervals[:, 1] - intervals[:, 0])
+    corners = intervals.ravel()
+    values = np.stack([np.r_[0, lengths[:-1]], lengths], axis=1).ravel()
+    before = np.interp(windows.astype(float), corners.astype(float), values.astype(float))
+    return before[:, 1] - before[:, 0]
+
+
+def most_at_once(intervals: np.ndarray) -> int:
+    """Returns the largest number of intervals that hold one instant."""
+    if not len(intervals):
+        return 0
+    times = np.r_[intervals[:, 0], intervals[:, 1]]
+    change = np.r_[np.ones(len(intervals), int), -np.ones(len(intervals), int)]
+    # What ends at an instant is over before what starts there.
+    return int(np.cumsum(change[np.lexsort((change, times))]).max())

@@ -1,0 +1,175 @@
+"""A folder of traces → what was measured, host by host."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfsci.profile import breakdown, pipeline, steps, xplane
+from tfsci.profile.breakdown import Breakdown
+from tfsci.profile.pipeline import Stage
+
+SUFFIX = ".xplane.pb"
+# Name of the plane that `tracing` adds.
+OWN_PLANE = "/tfsci:process"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the trace of one process holds.
+
+    Attributes:
+        name: Name of its file without the ending.
+        marker: Name of the events that mark its steps, empty where it has none.
+        steps: Number of steps that count.
+        step_seconds: Their mean, NaN without any.
+        seconds: Each of them.
+        breakdown: Where the mean step goes, None without any.
+        stages: The pipeline from the source on.
+        fetches_per_step: Elements that a step takes from the pipeline.
+        pool_threads: Size of the pool that runs the pipeline's functions, where recorded.
+        compiled: Names of functions that were traced or compiled during those steps.
+        cores: CPU cores of the process, where recorded.
+        share: Share of the trace that those steps fill, where its length was recorded.
+        cpu_seconds_per_step: CPU time of the whole process, where recorded and the steps fill most
+            of the trace.
+        pipeline_cpu_seconds_per_step: At most so much of it goes into the pipeline: what threads
+            other than the main one used, less the model's operations.
+        devices: Number of GPUs in the trace.
+        events: Number of events that were read.
+    """
+
+    name: str
+    marker: str
+    steps: int
+    step_seconds: float
+    seconds: tuple[float, ...]
+    breakdown: Breakdown | None
+    stages: tuple[Stage, ...]
+    fetches_per_step: float
+    pool_threads: int | None
+    compiled: tuple[str, ...]
+    cores: int | None
+    share: float | None
+    cpu_seconds_per_step: float | None
+    pipeline_cpu_seconds_per_step: float | None
+    devices: int
+    events: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of the profiler: a file for each process.
+
+    Attributes:
+        folder: Where the files are.
+        hosts: One for each of them, by name.
+    """
+
+    folder: Path
+    hosts: tuple[Host, ...]
+
+
+def load(folder: str | Path) -> Trace:
+    """Reads a trace of TensorFlow's profiler.
+
+    Args:
+        folder: What was given to `trace`, or to TensorFlow's profiler; also a run folder with a
+            ``profile``, or one ``*.xplane.pb``. Of several traces in it the newest is read.
+
+    Raises:
+        FileNotFoundError: There is no trace.
+        ValueError: A file is not a whole trace.
+
+    Example:
+        >>> load("run/profile").hosts[0].step_seconds  # doctest: +SKIP
+        0.0213
+    """
+    files = _files(Path(folder))
+    return Trace(files[0].parent, tuple(host(xplane.read(path), path.name) for path in files))
+
+
+def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
+    """Returns what the planes of one file hold."""
+    # A process that has used XLA has a second one, of metadata.
+    hosts = [plane for plane in planes if plane.name == "/host:CPU"]
+    cpu = max(hosts or planes, key=lambda plane: len(plane.event))
+    devices = tuple(plane for plane in planes if plane.name.startswith("/device:"))
+    recorded = pipeline.Pipeline(cpu)
+    found = steps.find(cpu, recorded.finished_batches())
+    windows = found.windows
+    own = next((plane.own for plane in planes if plane.name == OWN_PLANE), {})
+    lengths = (windows[:, 1] - windows[:, 0]) / 1e12
+    if len(windows):
+        fetches = cpu.spans[cpu.where(steps.is_fetch), 0]
+        inside = _within(fetches, windows).sum()
+        per_step = float(inside / len(windows)) or 1.0
+    else:
+        per_step = 1.0
+    traced = steps.traced_calls(cpu)
+    compiled = traced[_within(cpu.spans[traced, 0], windows)]
+    mean = float(lengths.mean()) if len(windows) else float("nan")
+    parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
+    pipeline_cpu = _cpu(own, "worker_cpu_seconds", mean) if parts else None
+    if pipeline_cpu is not None and not devices:
+        pipeline_cpu = max(pipeline_cpu - parts.parts["compute"], 0.0)
+    wall, cores = _number(own, "wall_seconds"), _number(own, "cores")
+    share = float(lengths.sum()) / wall if wall else None
+    return Host(
+        name=name.removesuffix(SUFFIX),
+        marker=found.marker,
+        steps=len(windows),
+        step_seconds=mean,
+        seconds=tuple(map(float, lengths)),
+        breakdown=parts,
+        stages=recorded.stages(windows, per_step),
+        fetches_per_step=per_step,
+        pool_threads=pipeline.threads(cpu),
+        compiled=tuple(dict.fromkeys(cpu.names[cpu.event[i]] for i in compiled)),
+        cores=int(cores) if cores else None,
+        share=share,
+        cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
+        pipeline_cpu_seconds_per_step=pipeline_cpu,
+        devices=len(devices),
+        events=sum(len(plane.event) for plane in planes),
+    )
+
+
+def _within(times: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    if not len(windows):
+        return np.zeros(len(times), bool)
+    place = np.searchsorted(windows[:, 0], times, side="right") - 1
+    return (place >= 0) & (times < windows[np.maximum(place, 0), 1])
+
+
+def _number(own: dict, key: str) -> float | None:
+    """Returns a number that `tracing` noted, where there is one that can be."""
+    value = own.get(key)
+    usable = isinstance(value, float) and math.isfinite(value) and value >= 0
+    return value if usable else None
+
+
+def _cpu(own: dict, key: str, step_seconds: float) -> float | None:
+    """Returns the CPU time of a step from that of the whole trace."""
+    wall, cpu = _number(own, "wall_seconds"), _number(own, key)
+    return cpu / wall * step_seconds if wall and cpu is not None else None
+
+
+def _files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: no such folder; trace a training into it first")
+    for place in (folder, folder / "profile"):
+        runs = [path for path in place.glob("plugins/profile/*") if any(path.glob("*" + SUFFIX))]
+        if runs:
+            newest = max(runs, key=lambda run: max(f.stat().st_mtime for f in run.iterdir()))
+            return sorted(newest.glob("*" + SUFFIX))
+    files = sorted(folder.glob("*" + SUFFIX))
+    if files:
+        return files
+    raise FileNotFoundError(
+        f"{folder}: no trace in it (plugins/profile/RUN/HOST{SUFFIX}); "
+        "write one with tfsci.profile.trace or python -m tfsci.profile SCRIPT"
+    )

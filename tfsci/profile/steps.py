@@ -1,0 +1,157 @@
+"""Finds the training steps in a trace.
+
+A step reaches from one marker to the next, so that what happens between two calls (callbacks,
+logging, the loop itself) belongs to it. In this order a marker is an event with ``step_num`` (ours
+and `tf.profiler.experimental.Trace`), the outermost call of a `tf.function` (Keras'
+``multi_step_on_iterator``), or the fetch of an element from the pipeline.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfsci.profile.xplane import Plane
+
+# A pause between two steps that is longer than this share of a step, and three times the usual
+# pause, is part of neither: a validation, a checkpoint.
+_PAUSE, _UNUSUAL = 0.5, 3
+
+# Calls that are too few to be steps, where more elements were fetched.
+_FEW = 4
+
+# A graph that a function runs as often as this is a training's or a validation's, no odd batch.
+_OFTEN = 3
+
+
+def is_fetch(name: str) -> bool:
+    """Whether an event is the training's fetch of an element from the pipeline.
+
+    ``IteratorGetNextOp::DoCompute``, ``IteratorGetNextAsOptionalOp::DoCompute``: Keras asks for the
+    latter with several steps in a call, or several replicas.
+    """
+    return name.startswith("IteratorGetNext") and name.endswith("Op::DoCompute")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a trace that count.
+
+    Attributes:
+        marker: Name of the event that starts a step; empty where none was found.
+        seen: Number of markers in the trace.
+        windows: Shape (steps, 2): start and end of those that count, in picoseconds.
+    """
+
+    marker: str
+    seen: int
+    windows: np.ndarray
+
+
+def find(plane: Plane, buffered: int = 0) -> Steps:
+    """Returns the steps of a host.
+
+    Args:
+        plane: The host's events.
+        buffered: Number of steps that the pipeline's buffers can serve: so many at the start of
+            the trace may be fed by what was prepared before it, and are left out if enough remain.
+    """
+    marker, spans = _markers(plane)
+    if not marker:
+        return Steps("", 0, np.empty((0, 2), np.int64))
+    windows = np.stack([spans[:-1, 0], spans[1:, 0]], axis=1)
+    warm_up = _warm_up(plane, windows)
+    kept = np.arange(len(windows)) >= warm_up + min(1 + buffered, (len(windows) - warm_up) // 3)
+    if kept.any():
+        pauses = windows[:, 1] - spans[:-1, 1]
+        usual = np.median((windows[:, 1] - windows[:, 0])[kept])
+        kept &= pauses <= _UNUSUAL * np.median(pauses[kept]) + _PAUSE * usual
+    return Steps(marker, len(spans), windows[kept])
+
+
+def function_calls(plane: Plane) -> np.ndarray:
+    """Returns the indices of the calls of a `tf.function`."""
+    return _with_stat(plane, "tf_function_call")
+
+
+def traced_calls(plane: Plane) -> np.ndarray:
+    """Returns the indices of those that were traced or compiled in the call."""
+    calls = function_calls(plane)
+    new = [str(plane.stats[i]["tf_function_call"]).startswith("traced") for i in calls]
+    return calls[np.array(new, bool)] if len(calls) else calls
+
+
+def _markers(plane: Plane) -> tuple[str, np.ndarray]:
+    fetches = plane.where(is_fetch)
+    numbered = _with_stat(plane, "step_num")
+    calls = _outermost(plane, function_calls(plane))
+    if len(numbered):
+        chosen = _most_time(plane, numbered)
+    elif len(calls):
+        chosen = _of_one_graph(plane, _most_time(plane, calls))
+        if len(chosen) < _FEW <= len(fetches):  # a function that holds the whole loop
+            chosen = fetches
+    else:
+        chosen = fetches
+    if not len(chosen):
+        return "", plane.spans[:0]
+    return plane.names[plane.event[chosen[0]]], _sorted(plane.spans[chosen])
+
+
+def _most_time(plane: Plane, indices: np.ndarray) -> np.ndarray:
+    """Returns the events of the name that most of the time goes to."""
+    lengths = np.diff(plane.spans[indices])[:, 0]
+    totals = np.bincount(plane.event[indices], lengths, len(plane.names))
+    return indices[plane.event[indices] == totals.argmax()]
+
+
+def _warm_up(plane: Plane, windows: np.ndarray) -> int:
+    """Returns the number of steps up to the last that traced a function for the first time.
+
+    What is traced for the first time in the second half is no warm-up.
+    """
+    traced = [i for i in traced_calls(plane) if str(plane.stats[i].get("tracing_count")) == "1"]
+    steps = np.searchsorted(windows[:, 0], plane.spans[traced, 0], side="right")
+    return int(max(steps[steps <= len(windows) // 2], default=0))
+
+
+def _of_one_graph(plane: Plane, calls: np.ndarray) -> np.ndarray:
+    """Returns the calls without those of another graph under the same name.
+
+    Keras gives the functions of training and validation one name; the graphs they run differ in
+    their number, ``EagerLocalExecute: __inference_multi_step_on_iterator_273``.
+    """
+    runs = plane.where(lambda name: name.startswith("EagerLocalExecute: __inference_"))
+    graphs = np.full(len(calls), -1)
+    for line in np.unique(plane.line[calls]):
+        mine = np.flatnonzero(plane.line[calls] == line)
+        mine = mine[np.argsort(plane.spans[calls[mine], 0], kind="stable")]
+        for i in runs[plane.line[runs] == line]:
+            place = np.searchsorted(plane.spans[calls[mine], 0], plane.spans[i, 0], "right") - 1
+            if place >= 0 and plane.spans[i, 0] < plane.spans[calls[mine[place]], 1]:
+                graphs[mine[place]] = plane.event[i]
+    known, counts = np.unique(graphs[graphs >= 0], return_counts=True)
+    often = known[counts >= _OFTEN]
+    if len(often) < 2:
+        return calls
+    lengths = np.diff(plane.spans[calls])[:, 0]
+    most = max(often, key=lambda graph: lengths[graphs == graph].sum())
+    return calls[~np.isin(graphs, often) | (graphs == most)]
+
+
+def _with_stat(plane: Plane, stat: str) -> np.ndarray:
+    return np.array(sorted(i for i, found in plane.stats.items() if stat in found), int)
+
+
+def _outermost(plane: Plane, indices: np.ndarray) -> np.ndarray:
+    order = indices[np.lexsort((-plane.spans[indices, 1], plane.spans[indices, 0]))]
+    kept, reach = [], {}
+    for i in order:
+        line, (start, end) = plane.line[i], plane.spans[i]
+        if start >= reach.get(line, start):
+            kept.append(i)
+            reach[line] = end
+    return np.array(kept, int)
+
+
+def _sorted(spans: np.ndarray) -> np.ndarray:
+    return spans[np.argsort(spans[:, 0], kind="stable")]
