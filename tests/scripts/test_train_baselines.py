@@ -158,6 +158,8 @@ def test_interrupted_it_leaves_nothing_half_written(tmp_path, jobs):
     with subprocess.Popen(
         [sys.executable, SCRIPT, *options], start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # What a shell starts in the background would ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         try:
             assert process.stdout.readline().startswith("digits, ")
