@@ -237,6 +237,7 @@ class TestReal:
         start = "train.py: error: 3 processes of this command were started together by bash ("
         assert lines[0].startswith(start)
 
+    @pytest.mark.slow
     def test_different_commands_pass(self, shell):
         codes, lines = shell("for i in 1 2; do PYTHON train.py out$i & done; wait")
         assert (codes, lines) == (["trains"] * 2, [])
@@ -245,6 +246,7 @@ class TestReal:
         codes, lines = shell("for i in 1 2; do TFSCI_ALONE=1 PYTHON train.py out & done; wait")
         assert (codes, lines) == (["trains"] * 2, [])
 
+    @pytest.mark.slow
     def test_and_one_after_the_other(self, shell):
         codes, lines = shell("for i in 1 2; do PYTHON train.py out; done")
         assert (codes, lines) == (["trains"] * 2, [])

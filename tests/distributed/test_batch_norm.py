@@ -154,9 +154,10 @@ def single(tmp_path_factory):
 
 STATISTICS = 2 * 4 + 2 * 8  # at the end of the weights: mean and variance of 4 and 8 channels
 HOROVOD = pytest.param("horovod", 2, marks=pytest.mark.horovod)
+WORKERS = pytest.param("multiworker", 2, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("name", "processes"), [("mirrored", 1), ("multiworker", 2), HOROVOD])
+@pytest.mark.parametrize(("name", "processes"), [("mirrored", 1), WORKERS, HOROVOD])
 def test_two_replicas_are_one_process_with_the_option_alone(single, tmp_path, name, processes):
     results = run(name, tmp_path, processes)
     assert results["synchronized"].shape == (2, *single.shape)

@@ -23,6 +23,7 @@ def horovodrun(ranks: int, *command: object, **variables: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_timeline_and_autotune_of_a_compressed_training(tmp_path):
     folder, log = tmp_path / "run", tmp_path / "autotune.csv"
     options = ("--epochs", 20, "--quiet", "--horovod-timeline", "--compression", "fp16")

@@ -399,6 +399,7 @@ def start_loop(size, ranks, *arguments, **environ):
 
 @pytest.mark.horovod
 class TestRealRanks:
+    @pytest.mark.slow
     def test_two_jobs_at_once_meet_and_not_each_other(self, tmp_path):
         sizes = {3: tmp_path / "three", 2: tmp_path / "two"}
         loops = []

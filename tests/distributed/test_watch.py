@@ -18,6 +18,7 @@ from tfsci.distributed.watch import Watch
 from tfsci.distributed.watch_server import Server
 
 PROGRAM = Path(__file__).parent / "watched.py"
+STOPPED = "went silent while this one was in training step"
 
 
 def hello(server, **changes):
@@ -88,16 +89,9 @@ class TestRanks:
     @pytest.mark.parametrize(
         ("how", "rank", "words"),
         [
-            ("SIGKILL", 1, "rank 1 on host {} ended without a word in "),
-            pytest.param(
-                *(
-                    "SIGSTOP",
-                    0,
-                    "rank 0 on host {} went silent while this one was in training step",
-                ),
-                marks=pytest.mark.slow,
-            ),
-            ("hang", 1, "rank 1 on host {} hangs in training step"),
+            ("SIGKILL", 1, "ended without a word in "),
+            pytest.param("SIGSTOP", 0, STOPPED, marks=pytest.mark.slow),
+            pytest.param("hang", 1, "hangs in training step", marks=pytest.mark.slow),
         ],
         ids=["killed", "stopped", "hangs"],
     )
@@ -122,7 +116,8 @@ class TestRanks:
                 process.communicate()
         assert [ranks[i].returncode for i in others] == [1, 1]
         said = [line for text in errors.values() for line in text.splitlines() if "rank" in line]
-        assert len(said) == 1 and words.format(socket.gethostname()) in said[0], errors
+        who = f"rank {rank} on host {socket.gethostname()} {words}"
+        assert len(said) == 1 and who in said[0], errors
         assert said[0].startswith("watched.py: error: ")
         assert said[0].endswith(f"and --output {tmp_path}/run --resume")
         stacks = tmp_path / "run" / "stacks"

@@ -103,6 +103,7 @@ class TestAsked:
         assert "goes on from step " in finish(2, folder)
         assert_same_bits(folder, whole(2))
 
+    @pytest.mark.slow
     def test_the_time_limit_stops_and_another_number_of_replicas_goes_on(self, whole, tmp_path):
         folder = tmp_path / "run"
         codes, printed = ended(start(1, folder, "--time-limit", "0.001"))  # at its first step

@@ -16,6 +16,11 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "train_cnn.py"
 BIN = Path(sys.executable).parent
 
 
+def slow(*values):
+    """A case that runs with --slow alone."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def train(ranks: int, *options: object, code: int = 0, env: dict | None = None):
     """Runs the script on so many Horovod ranks; on 0, without a launcher."""
     launcher = [BIN / "horovodrun", "-np", str(ranks)] if ranks else []
@@ -104,7 +109,7 @@ class TestOneProcess:
         assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
         assert result.stderr == "" and len(result.stdout.splitlines()) == 1
 
-    @pytest.mark.parametrize("replicas", [2, 3, 4])
+    @pytest.mark.parametrize("replicas", [2, slow(3), slow(4)])
     def test_mirrored_replicas_give_the_same_curve(self, alone, tmp_path, replicas):
         folder = tmp_path / "run"
         result = train(
@@ -117,7 +122,7 @@ class TestOneProcess:
         assert f"{replicas} mirrored replicas (logical CPU devices)" in result.stdout
         assert result.stderr == ""
 
-    @pytest.mark.parametrize("count", [2, 3])
+    @pytest.mark.parametrize("count", [2, slow(3)])
     def test_workers_give_the_same_curve(self, alone, tmp_path, count):
         folder = tmp_path / "run"
         options = ("--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)
@@ -129,7 +134,7 @@ class TestOneProcess:
         assert [err for _, err in (first, *others)] == [""] * count
         assert [out for out, _ in others] == [""] * (count - 1)
 
-    @pytest.mark.parametrize(("ranks", "others"), [(2, ()), (0, ("--replicas", 2))])
+    @pytest.mark.parametrize(("ranks", "others"), [(2, ()), slow(0, ("--replicas", 2))])
     def test_a_run_cut_short_goes_on_to_the_same_end(self, alone, tmp_path, ranks, others):
         cut = tmp_path / "run"
         script = f"""if True:
@@ -171,7 +176,7 @@ class TestOneProcess:
 
 @pytest.mark.horovod
 class TestRanks:
-    @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 6])
+    @pytest.mark.parametrize("ranks", [1, 2, slow(3), slow(4), 6])
     def test_one_curve(self, ranks, alone, tmp_path):
         folder = tmp_path / "run"
         result = train(ranks, "--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)

@@ -96,6 +96,7 @@ class TestReplicas:
         for name in ("tokenizer.json", "sample.txt"):
             assert (folder / name).read_text() == (alone[0] / name).read_text()
 
+    @pytest.mark.slow
     def test_mirrored(self, alone, data, tmp_path):
         train(*data, "--replicas", 2, "--output", tmp_path / "run")
         self.check(tmp_path / "run", alone)
@@ -105,6 +106,7 @@ class TestReplicas:
         train(*data, "--output", tmp_path / "run", launcher=(BIN / "horovodrun", "-np", "2"))
         self.check(tmp_path / "run", alone)
 
+    @pytest.mark.slow
     def test_workers(self, alone, data, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -35,6 +35,7 @@ def test_resnet_on_a_synthetic_batch_tells_its_speed(tmp_path):
     assert last == f"{rate:,.1f} images/s · {flops / 1e9:,.1f} GFLOP/s · run folder {folder}"
 
 
+@pytest.mark.slow
 def test_vit_learns_the_digits(tmp_path):
     """Ten classes: by chance a tenth is right."""
     folder = tmp_path / "run"

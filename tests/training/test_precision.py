@@ -1,4 +1,4 @@
-"""Each precision trains each model; a strategy changes nothing but the order of sums."""
+"""Each precision trains; a strategy changes nothing but the order of sums."""
 
 import json
 import os
@@ -12,7 +12,6 @@ import pytest
 import replicas
 
 from tfsci.distributed.strategy import Strategy
-from tfsci.training.options import PRECISIONS
 
 SCRIPT = Path(__file__).parent / "replicas.py"
 # How far a loss near 0.7 or 1.6 may be from float32's after three steps: float16 has 11 bits and
@@ -88,15 +87,3 @@ def test_two_replicas_are_one_process(strategy, float32):
     assert results["accumulated"] == pytest.approx(float32("gpt"), abs=1e-6)
     check_overflow(results["overflow"])
     assert results["cnn/mixed_float16"] == pytest.approx(float32("cnn"), abs=0.1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["single", *STRATEGIES])
-def test_every_model_in_every_precision(strategy, float32):
-    cases = [f"{model}/{precision}" for model in replicas.BUILDERS for precision in PRECISIONS]
-    for case, losses in under(strategy, cases).items():
-        model, precision = case.split("/")
-        if model != "resnet":  # its batch norm sees each replica's own part
-            assert losses == pytest.approx(float32(model), abs=APART[precision]), case
-        else:
-            assert all(0 < loss < 5 for loss in losses), case

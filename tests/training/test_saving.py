@@ -161,7 +161,14 @@ class TestInterrupts:
             assert [self.asked(interrupts, strategy) for _ in "ab"] == [{name}, set()]
         assert signal.getsignal(getattr(signal, name)) is before
 
-    def test_the_second_one_stops_at_once(self):
+    @pytest.fixture
+    def heard(self):
+        """Has SIGINT heard, which what a shell starts in the background ignores."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    def test_the_second_one_stops_at_once(self, heard):
         with Interrupts(Strategy()), pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
