@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from digits import BIN, assert_same_curve
+from digits import BIN, SCRIPT, assert_same_curve
 
 from tfsci.distributed import membership
 from tfsci.distributed.strategy import Strategy, seed_of_replica
@@ -142,22 +143,21 @@ class TestKept:
         assert [path.name for path in tmp_path.iterdir()] == ["step-000000007.npz"]
 
 
-@pytest.mark.horovod
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_is_killed_and_the_curve_is_that_of_one_process(rank, digits_alone, tmp_path):
-    hosts = tmp_path / "hosts.sh"
-    # A host whose rank fails is given up: two names for this machine.
-    hosts.write_text("#!/bin/sh\necho localhost:1\necho 127.0.0.1:1\n")
+def elastic_run(hosts: Path, folder: Path, ranks: int, *command: object) -> subprocess.Popen:
+    """Starts a training under Horovod's elastic launcher."""
     hosts.chmod(0o755)
-    folder = tmp_path / "run"
-    command = [
-        BIN / "horovodrun", "-np", "2", "--min-np", "1", "--max-np", "2", "--network-interface",
-        "lo", "--host-discovery-script", hosts, sys.executable, WATCHED, "SIGKILL", str(rank),
-        folder,
+    launcher = [
+        BIN / "horovodrun", "-np", str(ranks), "--min-np", "1", "--max-np", "2",
+        "--network-interface", "lo", "--host-discovery-script", hosts, sys.executable,
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    return subprocess.Popen(
+        [*launcher, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def printed_by(process: subprocess.Popen) -> str:
+    """Returns what it prints until its good end."""
     try:
         printed, _ = process.communicate(timeout=280)
     finally:
@@ -165,5 +165,31 @@ def test_a_rank_is_killed_and_the_curve_is_that_of_one_process(rank, digits_alon
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert process.returncode == 0, printed
+    return printed
+
+
+@pytest.mark.horovod
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_is_killed_and_the_curve_is_that_of_one_process(rank, digits_alone, tmp_path):
+    hosts, folder = tmp_path / "hosts.sh", tmp_path / "run"
+    # A host whose rank fails is given up: two names for this machine.
+    hosts.write_text("#!/bin/sh\necho localhost:1\necho 127.0.0.1:1\n")
+    printed = printed_by(elastic_run(hosts, folder, 2, WATCHED, "SIGKILL", rank, folder))
     assert "1 rank (Horovod, Gloo)" in printed and " · goes on from step 3" in printed, printed
     assert_same_curve(folder, digits_alone)
+
+
+@pytest.mark.slow
+@pytest.mark.horovod
+def test_a_new_host_joins_and_the_curve_is_that_of_one_process(train, tmp_path):
+    hosts, folder, more = tmp_path / "hosts.sh", tmp_path / "run", tmp_path / "more"
+    hosts.write_text(f"#!/bin/sh\necho localhost:1\n! [ -e {more} ] || echo 127.0.0.1:1\n")
+    options = ("--dropout", 0, "--seed", 0, "--epochs", 150, "--schedule", "constant")
+    process = elastic_run(hosts, folder, 1, SCRIPT, "--elastic", *options, "--output", folder)
+    while process.poll() is None and not list(folder.glob("checkpoints/step-*")):
+        time.sleep(0.1)
+    more.touch()
+    printed = printed_by(process)
+    assert "2 ranks (Horovod, Gloo)" in printed and " · goes on from step " in printed, printed
+    train(*options, "--output", tmp_path / "alone")
+    assert_same_curve(folder, tmp_path / "alone")

@@ -169,8 +169,9 @@ def _repeat_to_the_bit(options: Options) -> None:
 
 def _start(options: Options, launch: Launch) -> Strategy:
     set_bounds()
+    grows = options.elastic and options.strategy == "auto"  # though it may start with one rank
     return choose(
-        options.strategy,
+        "horovod" if grows else options.strategy,
         launch,
         options.replicas,
         compression=options.compression,
