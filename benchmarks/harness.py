@@ -1,5 +1,6 @@
 """What the benchmarks share: each in a process of its own, each figure a line of a table."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -34,3 +35,11 @@ def run(
 def say(what: str, value: float, wanted: str, note: str) -> None:
     """Prints a line of the table."""
     print(f"{what:44}{value:8.2f}  {wanted:9}{note}", flush=True)
+
+
+def with_mpi() -> bool:
+    """Whether Horovod can run over MPI here."""
+    code = "import horovod.tensorflow as hvd, sys; sys.exit(not hvd.mpi_built())"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    found = shutil.which("mpirun")
+    return bool(found) and subprocess.run([sys.executable, "-c", code], **quiet).returncode == 0

@@ -9,13 +9,13 @@ Same seed, same global batches, no dropout. Each strategy is to give the losses 
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from harness import with_mpi
 
 from tfsci import command
 from tfsci.training.options import Options
@@ -106,14 +106,6 @@ def losses(folder: Path) -> list[list[float]]:
     """Training and validation loss of a run, a row an epoch."""
     with (folder / "history.csv").open() as file:
         return [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
-
-
-def with_mpi() -> bool:
-    """Whether Horovod can run over MPI here."""
-    code = "import horovod.tensorflow as hvd, sys; sys.exit(not hvd.mpi_built())"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    found = shutil.which("mpirun")
-    return bool(found) and subprocess.run([sys.executable, "-c", code], **quiet).returncode == 0
 
 
 def draw(path: Path, curves: dict[str, list[list[float]]]) -> None:

@@ -9,14 +9,13 @@ the turns of a ratio within one. The ceiling is two ranks that exchange nothing 
 """
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from harness import run, say
+from harness import run, say, with_mpi
 
 ROOT = Path(__file__).parents[1]
 ROUNDS, STEPS, EPOCHS = 5, 8, 4
@@ -212,14 +211,6 @@ def compare(network: str) -> None:
     )
     say("  PyTorch, 2 ranks (DDP) / PyTorch, 1", ratio("ddp", "torch"), "", rate("ddp"))
     say("  2 ranks (Horovod, Gloo) / DDP", ratio("gloo", "ddp"), "> 1", "")
-
-
-def with_mpi() -> bool:
-    """Whether Horovod can run over MPI here."""
-    code = "import horovod.tensorflow as hvd, sys; sys.exit(not hvd.mpi_built())"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    found = shutil.which("mpirun")
-    return bool(found) and subprocess.run([sys.executable, "-c", code], **quiet).returncode == 0
 
 
 if __name__ == "__main__":
