@@ -86,6 +86,20 @@ def _target_fn(verbose):
             sys.stdout = open(os.devnull, 'w')
             sys.stderr = open(os.devnull, 'w')
 """,
+    "horovod/runner/common/util/safe_shell_exec.py": """\
+def terminate_executor_shell_and_children(pid):
+    p = psutil.Process(pid)
+
+    # Terminate children gracefully.
+    for child in p.children():
+        try:
+            child.terminate()
+        except psutil.NoSuchProcess:
+            pass
+
+    # Wait for graceful termination.
+    gone, alive = psutil.wait_procs(p.children(), timeout=GRACEFUL_TERMINATION_TIME_S)
+""",
     "horovod/runner/gloo_run.py": GLOO_RUN,
     "horovod/runner/launch.py": LAUNCH,
 }

@@ -44,3 +44,19 @@ def test_the_process_set_of_the_documentation(tmp_path):
     printed = horovodrun(3, tmp_path / "sets.py", HOROVOD_DYNAMIC_PROCESS_SETS="1")
     lines = sorted(line.partition(">:")[2] for line in printed.splitlines())
     assert lines == ["rank 0: 2", "rank 2: 2"]  # 0 + 2
+
+
+def test_a_rank_that_is_about_to_start_when_another_fails_does_not_run(tmp_path):
+    (tmp_path / "late.py").write_text(
+        "import threading\n"
+        "from horovod.runner.common.util.safe_shell_exec import execute\n"
+        "if __name__ == '__main__':\n"
+        "    failed = threading.Event()\n"
+        "    failed.set()\n"
+        "    for _ in range(12):\n"
+        "        execute('exec 2>/dev/null; (sleep 0.5; echo ran)', index=1, events=[failed])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "late.py"], capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

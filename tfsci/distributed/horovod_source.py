@@ -174,6 +174,43 @@ def gloo_built(verbose=False):
 """,
     ),
     Mend(
+        "horovod/runner/common/util/safe_shell_exec.py",
+        "a rank that was about to start when another failed was missed by the look for children, "
+        "and ran on for 5 seconds",
+        """\
+    # Terminate children gracefully.
+    for child in p.children():
+        try:
+            child.terminate()
+        except psutil.NoSuchProcess:
+            pass
+
+    # Wait for graceful termination.
+    gone, alive = psutil.wait_procs(p.children(), timeout=GRACEFUL_TERMINATION_TIME_S)
+""",
+        """\
+    # Frozen, so that the shell starts nothing after the look for its children.
+    children = []
+    try:
+        p.suspend()
+        children = p.children()
+        for child in children:
+            try:
+                child.terminate()
+            except psutil.NoSuchProcess:
+                pass
+        if children:
+            p.resume()
+        else:
+            p.kill()
+    except psutil.NoSuchProcess:
+        pass
+
+    # Wait for graceful termination.
+    gone, alive = psutil.wait_procs(children, timeout=GRACEFUL_TERMINATION_TIME_S)
+""",
+    ),
+    Mend(
         "horovod/runner/launch.py",
         "horovodrun exits as the first rank that failed did, without a traceback of its own",
         "\n    _run(args)\n",
