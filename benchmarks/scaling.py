@@ -12,31 +12,17 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import networks
 from harness import run, say, with_mpi
 
 ROOT = Path(__file__).parents[1]
-ROUNDS, STEPS, EPOCHS = 5, 8, 4
-LAYERS, WIDTH, HEADS, VOCABULARY, CONTEXT = 4, 256, 8, 512, 128
+ROUNDS, STEPS = 5, 8
 PER_RANK = {"cnn": 16, "gpt": 4}
-PIXELS, CLASSES = (128, 128, 3), 231
 
 # Kind: ranks.
 KINDS = {"one": 1, "nothing": 2, "gloo": 2, "mpi": 2, "multiworker": 2, "torch": 1, "ddp": 2}
-
-
-def samples(network: str, number: int):
-    """Random inputs and targets."""
-    import numpy as np
-
-    generator = np.random.default_rng(0)
-    if network == "cnn":
-        x = generator.random((number, *PIXELS), dtype="float32")
-        return x, generator.integers(0, CLASSES, number, dtype="int32")
-    tokens = generator.integers(0, VOCABULARY, (number, CONTEXT + 1), dtype="int32")
-    return tokens[:, :-1], tokens[:, 1:]
 
 
 def ours(network: str, kind: str) -> float:
@@ -44,36 +30,15 @@ def ours(network: str, kind: str) -> float:
     from tfsci import startup
 
     startup.import_tensorflow()
-    import keras
-
-    from tfsci import models
-    from tfsci.data import pipeline
-    from tfsci.data.source import Split
     from tfsci.distributed.strategy import choose
-    from tfsci.training import fit
 
     names = {"one": "single", "multiworker": "multiworker"}
     strategy = choose(names.get(kind, "horovod"))
     if kind == "nothing":
         strategy.average = lambda gradients: gradients
         strategy._exchange_requests = lambda add: None
-    with strategy.scope():
-        if network == "cnn":
-            options = {"variant": "oak-ridge", "input_shape": PIXELS, "num_classes": CLASSES}
-            model = models.build("cnn", dropout=0.0, **options)
-        else:
-            sizes = {"vocabulary_size": VOCABULARY, "context_length": CONTEXT}
-            model = models.build("gpt", num_layers=LAYERS, width=WIDTH, num_heads=HEADS, **sizes)
-        model.compile(
-            keras.optimizers.SGD(0.001, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=False,
-        )
     batch_size = PER_RANK[network] * strategy.world_size
-    split = Split(*samples(network, STEPS * batch_size))
-    train = pipeline.training(split, batch_size, 0, strategy.rank, strategy.num_shards)
-    rows = fit(model, train, EPOCHS, strategy=strategy)
-    return statistics.median(row["examples_per_second"] for row in rows[1:])
+    return networks.rate_of_ours(network, batch_size, STEPS, strategy, jit=False)
 
 
 def of_torch(network: str, kind: str) -> float:
@@ -83,70 +48,10 @@ def of_torch(network: str, kind: str) -> float:
 
     torch.set_num_threads(1)
     ranks = KINDS[kind]
+    wrap = nn.parallel.DistributedDataParallel if ranks > 1 else lambda model: model
     if ranks > 1:
         distributed.init_process_group("gloo")
-    model = cnn(nn) if network == "cnn" else gpt(torch)
-    if ranks > 1:
-        model = nn.parallel.DistributedDataParallel(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
-    x, y = samples(network, STEPS * PER_RANK[network])
-    if network == "cnn":
-        x = x.transpose(0, 3, 1, 2).copy()
-    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
-    rates = []
-    for _ in range(EPOCHS):
-        start = time.perf_counter()
-        for a, b in zip(x.split(PER_RANK[network]), y.split(PER_RANK[network]), strict=True):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(a).flatten(0, -2), b.flatten()).backward()
-            optimizer.step()
-        rates.append(ranks * len(x) / (time.perf_counter() - start))
-    return statistics.median(rates[1:])
-
-
-def cnn(nn):
-    """Oak Ridge's network in PyTorch."""
-    return nn.Sequential(
-        *(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(12, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(24 * 32 * 32, CLASSES)),
-    )
-
-
-def gpt(torch):
-    """The same GPT in PyTorch: pre-norm, one q-k-v projection, tied embedding."""
-    from torch import nn
-
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norms = nn.ModuleList([nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)])
-            self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-            self.mlp = nn.Sequential(
-                nn.Linear(WIDTH, 4 * WIDTH), nn.GELU("tanh"), nn.Linear(4 * WIDTH, WIDTH)
-            )
-
-        def forward(self, x):
-            batch, length, _ = x.shape
-            split = self.qkv(self.norms[0](x)).view(batch, length, 3, HEADS, WIDTH // HEADS)
-            q, k, v = split.permute(2, 0, 3, 1, 4)
-            attended = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.out(attended.transpose(1, 2).reshape(batch, length, WIDTH))
-            return x + self.mlp(self.norms[1](x))
-
-    class Gpt(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.tokens = nn.Embedding(VOCABULARY, WIDTH)
-            self.positions = nn.Parameter(torch.zeros(CONTEXT, WIDTH))
-            self.blocks = nn.Sequential(*(Block() for _ in range(LAYERS)))
-            self.norm = nn.LayerNorm(WIDTH)
-
-        def forward(self, tokens):
-            x = self.blocks(self.tokens(tokens) + self.positions)
-            return self.norm(x) @ self.tokens.weight.T
-
-    return Gpt()
+    return ranks * networks.rate_of_torch(network, PER_RANK[network], STEPS, wrap)
 
 
 def rank(network: str, kind: str) -> None:

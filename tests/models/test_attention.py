@@ -52,8 +52,8 @@ def test_shares_are_computed_in_float32():
     """At scores of some hundreds bfloat16 could not tell 256 from 257, whose shares differ."""
     attention = SelfAttention(1, dtype="mixed_bfloat16")
     q = np.full((1, 1, 1, 1), 16.0)
-    k = np.array([16.0, 15.0]).reshape(1, 1, 2, 1)
-    v = np.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+    k = np.array([16.0, 15.0]).reshape(1, 2, 1, 1)
+    v = np.array([1.0, 0.0]).reshape(1, 2, 1, 1)
     attention.build((None, 1, 1))
     attention.set_weights([np.zeros((1, 3)), np.zeros(3), np.ones((1, 1)), np.zeros(1)])
     cast = [keras.ops.cast(z, "bfloat16") for z in (q, k, v)]
@@ -64,9 +64,9 @@ def test_shares_are_computed_in_float32():
 class TestRotary:
     def test_a_pair_turns_by_its_position(self):
         """H = 2: one pair, which turns by 1 a token; (1, 0) at position 2 is (cos 2, sin 2)."""
-        x = np.array([[1.0, 0.0]] * 3, "float32").reshape(1, 1, 3, 2)
+        x = np.array([[1.0, 0.0]] * 3, "float32").reshape(1, 3, 1, 2)
         expected = [[np.cos(t), np.sin(t)] for t in range(3)]
-        np.testing.assert_allclose(rotate(x)[0, 0], expected, atol=1e-6)
+        np.testing.assert_allclose(rotate(x)[0, :, 0], expected, atol=1e-6)
         np.testing.assert_allclose(rotate(x, 4)[0, 0, 0], [np.cos(4), np.sin(4)], atol=1e-6)
 
     def test_the_second_pair_turns_100_times_slower(self):
@@ -78,13 +78,14 @@ class TestRotary:
     @given(shift=st.integers(0, 500), seed=st.integers(0, 2**32 - 1))
     def test_scores_depend_on_distances_alone(self, shift, seed):
         generator = np.random.default_rng(seed)
-        q, k = generator.normal(size=(2, 1, 2, 6, 8)).astype("float32")
+        q, k = generator.normal(size=(2, 1, 6, 2, 8)).astype("float32")
 
         def scores(first):
-            return np.einsum("bnth,bnsh->bnts", rotate(q, first), rotate(k, first))
+            return np.einsum("btnh,bsnh->bnts", rotate(q, first), rotate(k, first))
 
         np.testing.assert_allclose(scores(shift), scores(0), atol=2e-4)
-        np.testing.assert_allclose(np.diagonal(scores(0), 0, 2, 3), (q * k).sum(-1), atol=1e-5)
+        same = np.diagonal(scores(0), 0, 2, 3).swapaxes(1, 2)  # (B, T, N)
+        np.testing.assert_allclose(same, (q * k).sum(-1), atol=1e-5)
 
 
 def test_positions_are_rows_of_the_table():

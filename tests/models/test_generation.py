@@ -21,7 +21,7 @@ PROMPT = np.random.default_rng(0).integers(0, 20, (3, 4))
 def test_logits_with_a_cache_are_those_without(model):
     tokens = np.random.default_rng(1).integers(0, 20, (3, 12)).astype("int32")
     whole = np.asarray(model(tokens))
-    empty = np.zeros((3, 2, 12, 8), "float32")
+    empty = np.zeros((3, 12, 2, 8), "float32")
     logits, caches = generation.decode(model, tokens[:, :5], [(empty, empty)] * 2, 0)
     np.testing.assert_allclose(logits, whole[:, 4], rtol=1e-5, atol=1e-5)
     for t in range(5, 12):

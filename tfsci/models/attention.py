@@ -18,13 +18,13 @@ def rotate(x, first=0):
     the halves as in GPT-NeoX).
 
     Args:
-        x: Queries or keys, (B, N, T, H), H even.
+        x: Queries or keys, (B, T, N, H), H even.
         first: Position of the first token.
     """
-    tokens, half = x.shape[-2], x.shape[-1] // 2
+    tokens, half = x.shape[1], x.shape[-1] // 2
     position = ops.cast(first + ops.arange(tokens), "float32")
     rate = ops.power(_ROTARY_BASE, -ops.arange(half, dtype="float32") / half)
-    angle = position[:, None] * rate  # (T, H/2)
+    angle = (position[:, None] * rate)[:, None]  # (T, 1, H/2)
     cos, sin = ops.cast(ops.cos(angle), x.dtype), ops.cast(ops.sin(angle), x.dtype)
     a, b = x[..., :half], x[..., half:]
     return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
@@ -87,7 +87,7 @@ class SelfAttention(layers.Layer):
 
         Args:
             x: The next tokens, (B, T, C).
-            cache: Keys and values, each (B, N, S, H), of the `first` tokens before x; beyond them
+            cache: Keys and values, each (B, S, N, H), of the `first` tokens before x; beyond them
                 anything.
             first: Position of the first token of x, a number or a tensor; first + T ≤ S.
 
@@ -95,30 +95,33 @@ class SelfAttention(layers.Layer):
             What `call` would give for these tokens, (B, T, C), and the cache with them.
         """
         q, k, v = self._heads(x, first)
-        k = ops.slice_update(cache[0], (0, 0, first, 0), ops.cast(k, cache[0].dtype))
-        v = ops.slice_update(cache[1], (0, 0, first, 0), ops.cast(v, cache[1].dtype))
+        k = ops.slice_update(cache[0], (0, first, 0, 0), ops.cast(k, cache[0].dtype))
+        v = ops.slice_update(cache[1], (0, first, 0, 0), ops.cast(v, cache[1].dtype))
         return self._attend(q, k, v, first), (k, v)
 
     def _heads(self, x, first):
-        """Returns queries, scaled, keys and values, each (B, N, T, H)."""
+        """Returns queries, scaled, keys and values, each (B, T, N, H)."""
         tokens, channels = x.shape[1:]
         size = channels // self.num_heads
-        x = ops.reshape(self.qkv(x), (-1, tokens, 3, self.num_heads, size))  # (B, T, 3, N, H)
-        q, k, v = ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), 3)
+        # Split before heads are: XLA trains a small GPT 4 % faster than with a transposition here.
+        q, k, v = (
+            ops.reshape(each, (-1, tokens, self.num_heads, size))
+            for each in ops.split(self.qkv(x), 3, axis=-1)
+        )
         if self.rotary:
             q, k = rotate(q, first), rotate(k, first)
         return q * size**-0.5, k, v
 
     def _attend(self, q, k, v, first):
-        tokens, size = q.shape[-2:]
-        scores = ops.einsum("bnth,bnsh->bnts", q, k)
+        tokens, size = q.shape[1], q.shape[-1]
+        scores = ops.einsum("btnh,bsnh->bnts", q, k)
         scores = ops.cast(scores, "float32")  # a softmax in half precision loses the small shares
         if self.causal:
-            place, other = first + ops.arange(tokens), ops.arange(k.shape[-2])
+            place, other = first + ops.arange(tokens), ops.arange(k.shape[1])
             hidden = ops.cast(place[:, None] < other, "float32")  # (T, S)
             scores = scores - 1e9 * hidden
         shares = ops.cast(ops.softmax(scores), v.dtype)
-        x = ops.einsum("bnts,bnsh->btnh", shares, v)
+        x = ops.einsum("bnts,bsnh->btnh", shares, v)
         return self.output_projection(ops.reshape(x, (-1, tokens, self.num_heads * size)))
 
     def get_config(self):

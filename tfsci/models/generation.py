@@ -191,7 +191,7 @@ class _Loop(layers.Layer):
         def start(tokens, before):
             batch, length = ops.shape(tokens)[0], tokens.shape[1]
             heads, width = blocks[0].num_heads, self.model.get_layer("norm").output.shape[-1]
-            empty = ops.zeros((batch, heads, length, width // heads), blocks[0].compute_dtype)
+            empty = ops.zeros((batch, length, heads, width // heads), blocks[0].compute_dtype)
             return decode(self.model, tokens[:, :before], [(empty, empty) for _ in blocks], 0)
 
         def go_on(tokens, token, caches, first):
