@@ -8,6 +8,7 @@ import numpy as np
 from tfsci.data.pipeline import Batches
 from tfsci.distributed import preflight
 from tfsci.distributed.strategy import Strategy
+from tfsci.training.fused import fuse_batch_norm
 from tfsci.training.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def fit(
     if not model.optimizer.built:
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
+    if not model.jit_compile:
+        fuse_batch_norm(model)
     strategy.average_gradients(model, train)
     strategy.broadcast(model)
     preflight.check_weights(strategy, model)
