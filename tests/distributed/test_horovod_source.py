@@ -52,7 +52,26 @@ SOURCE = {
         context, context->allocate_output(0, tensor.shape(), &output), done);
     // ReadyEvent makes sure input tensor is ready, and output is allocated.
 """,
+    "horovod/common/tensor_queue.h": """\
+#include <mutex>
+
+  void FinalizeTensorQueue(const Status& status);
+""",
+    "horovod/common/tensor_queue.cc": """\
+#include <assert.h>
+
+// Add a TensorTableEntry as well as its message to the queue.
+  message_queue_.push(std::move(message));
+  return Status::OK();
+
+    message_queue_.push(std::move(messages[i]));
+  }
+  return Status::OK();
+""",
     "horovod/common/operations.cc": """\
+  if (sleep_duration > std::chrono::steady_clock::duration::zero()) {
+    std::this_thread::sleep_for(sleep_duration);
+  }
     LOG(ERROR, horovod_global.global_controller->GetRank())
         << "Horovod background loop uncaught exception: " << ex.what();
 """,
