@@ -1,6 +1,5 @@
 """What holds for every model."""
 
-import importlib.util
 import json
 
 import keras
@@ -105,7 +104,7 @@ for name, options in given.items():
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
+@pytest.mark.slow
 def test_jax_builds_each_and_computes_the_same(python, tmp_path):
     from tfsci.models import cost, generation
 
