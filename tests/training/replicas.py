@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from tfsci import command, startup
+from tfsci import command, models, startup
 from tfsci.data import pipeline
 from tfsci.data.pipeline import Batches
 from tfsci.data.source import Source, Split
@@ -24,7 +24,13 @@ BATCH, STEPS = 8, 3
 BUILDERS = {
     "cnn": {"dropout": 0.0},
     "gpt": {"num_layers": 1, "width": 8, "num_heads": 2},
+    "mlp": {},
+    "resnet": {},
+    "vit": {},
+    "rnn": {"units": (8,)},
 }
+FIELDS = ("autoencoder", "vae", "unet")  # from a field to a field
+MODELS = (*BUILDERS, *FIELDS)
 
 
 def data(model: str) -> Source:
@@ -34,8 +40,12 @@ def data(model: str) -> Source:
         tokens = generator.integers(5, size=(BATCH * STEPS, 9)).astype("int32")
         split = Split(tokens[:, :-1], tokens[:, 1:])
         return Source("tokens", split, split, split, 5, measure="loss")
-    x = generator.random((BATCH * STEPS, 8, 8, 1)).astype("float32")
-    split = Split(x, (x.mean((1, 2, 3)) > 0.5).astype("int32"))
+    edge = 16 if model in FIELDS else 8
+    x = generator.random((BATCH * STEPS, edge, edge, 1)).astype("float32")
+    if model == "rnn":
+        x = x[..., 0]
+    y = (x.reshape(len(x), -1).mean(1) > 0.5).astype("int32")
+    split = Split(x, x if model in FIELDS else y)
     return Source("pictures", split, split, split, 2)
 
 
@@ -43,14 +53,34 @@ def train(strategy, model: str, **settings) -> list[float]:
     """Trains an epoch; returns its loss and that of the validation."""
     task = LanguageModelling() if model == "gpt" else Classification(0.1)
     known = {"batch_size": BATCH, "optimizer": "adamw", "learning_rate": 1e-3, "clip_norm": 0.1}
+    if model == "vit":
+        known["learning_rate"] = 1e-5  # there is no warm-up
+    known["sync_batch_norm"] = model == "resnet"
     known |= {"weight_decay": 0.1, "jit": "auto" if model == "gpt" else "off"}
     options, source = Options(**known | settings), data(model)
-    net = network.compiled(options, task, source, strategy, model, BUILDERS[model])
+    if model in FIELDS:
+        net = of_fields(model, options.precision, strategy)
+    else:
+        net = network.compiled(options, task, source, strategy, model, BUILDERS[model])
     shard = strategy.rank, strategy.num_shards
     batches = pipeline.training(source.train, BATCH, 0, *shard)
     validation = pipeline.evaluation(source.validation, BATCH, *shard)
     (row,) = fit(net, batches, 1, validation, strategy)
     return [row["loss"], row["val_loss"]]
+
+
+def of_fields(model: str, precision: str, strategy):
+    """A network that is to give back its input, compiled."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(precision)
+    with strategy.scope():
+        net = models.build(model, input_shape=(16, 16, 1))
+        net.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
+        net.optimizer.build(net.trainable_variables)
+    strategy.synchronize_batch_norm(net)  # where there is any
+    return net
 
 
 def overflow(strategy) -> dict[str, object]:

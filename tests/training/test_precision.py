@@ -18,6 +18,7 @@ SCRIPT = Path(__file__).parent / "replicas.py"
 # may skip the first steps, bfloat16 has 8.
 APART = {"float32": 1e-5, "mixed_float16": 0.1, "mixed_bfloat16": 0.1}
 CASES = ["gpt/float32", "accumulated", "overflow", "cnn/mixed_float16"]
+MATRIX = [f"{model}/{precision}" for model in replicas.MODELS for precision in APART]
 STRATEGIES = ["mirrored", "multiworker", pytest.param("horovod", marks=pytest.mark.horovod)]
 
 
@@ -68,6 +69,23 @@ def under(strategy: str, cases: list[str]) -> dict[str, object]:
 def test_half_precision_is_near_float32(model, precision, float32):
     losses = replicas.train(Strategy(), model, precision=precision)
     assert losses == pytest.approx(float32(model), abs=APART[precision])
+
+
+@pytest.fixture(scope="module")
+def one_process():
+    """What one process gives, of every model in every precision."""
+    return under("single", MATRIX)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_model_in_every_precision(strategy, one_process):
+    results = under(strategy, MATRIX)
+    for case in MATRIX:
+        model, _, precision = case.partition("/")
+        exact = {"float32": 2e-5}.get(precision, 0.1)
+        assert results[case] == pytest.approx(one_process[case], abs=exact), case
+        assert results[case] == pytest.approx(one_process[f"{model}/float32"], abs=0.2), case
 
 
 def check_overflow(result: dict) -> None:
