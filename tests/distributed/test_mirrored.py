@@ -41,6 +41,7 @@ def masks(python, replicas):
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_replicas_draw_masks_of_their_own_which_repeat(python):
     *facts, alone = masks(python, 1)
     assert facts == ["single", 1, 1]

@@ -414,6 +414,7 @@ class TestRealRanks:
             written = sorted(path.name for path in folder.iterdir())
             assert written == [f"{size}-{rank}.json" for rank in range(size)]
 
+    @pytest.mark.slow
     def test_a_missing_rank_ends_all_with_a_line_each(self):
         loop = start_loop(3, "0 2", "masks", "nowhere", TFSCI_START_TIMEOUT="15")
         output, _ = loop.communicate(timeout=120)

@@ -89,6 +89,7 @@ def whole(tmp_path_factory):
 
 class TestAsked:
     @pytest.mark.horovod
+    @pytest.mark.slow
     def test_one_rank_hears_the_signal_and_all_save_and_stop(self, whole, tmp_path):
         folder = tmp_path / "run"
         processes = start(2, folder)

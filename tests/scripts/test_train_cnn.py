@@ -227,6 +227,7 @@ class TestRanks:
         (line,) = result.stderr.splitlines()
         assert "Horovod is not installed" in line and "tfsci install-horovod" in line
 
+    @pytest.mark.slow
     def test_six_ranks_at_once_prepare_a_set_once_and_all_train(self, tmp_path):
         result = train(
             6, "--data", "ising:size=8,sweeps=2,samples=2400", "--data-dir", tmp_path / "data",

@@ -124,6 +124,7 @@ class TestReplicas:
         self.check(tmp_path / "run", alone)
 
 
+@pytest.mark.slow
 def test_resumed_after_its_first_update_it_ends_the_same(alone, data, tmp_path):
     """The tokenizer is the run's own; a checkpoint never holds half an update."""
     folder = tmp_path / "run"
@@ -133,6 +134,7 @@ def test_resumed_after_its_first_update_it_ends_the_same(alone, data, tmp_path):
     np.testing.assert_allclose(history(folder), history(alone[0]), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_deterministic_runs_give_the_same_bits(tmp_path):
     import keras
 

@@ -47,6 +47,7 @@ class TestSrun:
         config = json.loads((folder / "config.json").read_text())
         assert (config["launcher"], config["world_size"]) == ("srun", 4)
 
+    @pytest.mark.slow
     def test_multiworker(self, cluster, digits_alone, tmp_path):
         folder = tmp_path / "run"
         srun = ("srun", "-N", 2, "-n", 2, "python", SCRIPT, "--strategy", "multiworker")

@@ -98,7 +98,13 @@ def test_a_step_with_an_infinite_gradient_is_skipped():
     check_overflow(replicas.overflow(Strategy()))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mirrored", "multiworker")),
+        pytest.param("horovod", marks=pytest.mark.horovod),
+    ],
+)
 def test_two_replicas_are_one_process(strategy, float32):
     results = under(strategy, CASES)
     assert results["gpt/float32"] == pytest.approx(float32("gpt"), abs=1e-6)
