@@ -52,6 +52,7 @@ bench: horovod  ## Measure speed, as ratios
 		--no-build-isolation --editable '.[bench]' > .venv/pip.log 2>&1 || { cat .venv/pip.log; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/step.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/input.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/models.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python tests/mpi/openmpi.py benchmarks/scaling.py
 
 .PHONY: parity
