@@ -83,7 +83,9 @@ def test_every_model_in_every_precision(strategy, one_process):
     results = under(strategy, MATRIX)
     for case in MATRIX:
         model, _, precision = case.partition("/")
-        exact = {"float32": 2e-5}.get(precision, 0.1)
+        exact = 2e-5 if precision == "float32" else 0.1
+        if model == "vae":  # each replica draws noise of its own
+            exact = 0.1
         assert results[case] == pytest.approx(one_process[case], abs=exact), case
         assert results[case] == pytest.approx(one_process[f"{model}/float32"], abs=0.2), case
 
