@@ -1,6 +1,6 @@
 """Our models beside PyTorch's, eager and compiled: same layers, batch and optimizer, float32.
 
-    python benchmarks/models.py              all, about 20 minutes on 2 cores
+    python benchmarks/models.py              all, some tens of minutes on 2 cores
     python benchmarks/models.py gpt text     some of: cnn resnet gpt vit lstm text jit
 
 cnn     Oak Ridge's network, 32 images of 128×128×3
@@ -46,7 +46,7 @@ def compare(network: str) -> None:
     rates = ", ".join(f"{kind} {typical(kind):.1f}" for kind in ("ours", *TORCH))
     say(f"{network}: ours / PyTorch's better", ratio, f"≥ {WANTED[network]}", f"{rates} samples/s")
     if network in SHARES:
-        work = 3 * flops(network)
+        work = 3 * figure(network, "flops")
         share = statistics.median(turn["ours"] * work / turn["product"] for turn in turns)
         note = f"of {typical('product') / 1e9:.0f} GFLOP/s in products of 2048×2048"
         say("  share of the machine", share, f"≥ {SHARES[network]}", note)
@@ -80,8 +80,8 @@ def figure(network: str, kind: str) -> float:
 
 
 def measure(network: str, kind: str) -> None:
-    """Prints samples/s of a kind, tokens/s, or the FLOP/s of a matrix product."""
-    batch_size, steps = networks.NETWORKS[network][2], STEPS[network]
+    """Prints samples/s of a kind, tokens/s, FLOP/s of a matrix product, or FLOP of a sample."""
+    (name, options, batch_size), steps = networks.NETWORKS[network], STEPS[network]
     if kind in TORCH:
         import torch
 
@@ -93,6 +93,10 @@ def measure(network: str, kind: str) -> None:
         startup.import_tensorflow()
         if kind == "product":
             rate = product()
+        elif kind == "flops":
+            from tfsci.models import cost
+
+            rate = cost.sketch(name, **options).flops
         elif kind in ("cached", "whole"):
             rate = tokens_per_second(cached=kind == "cached")
         else:
@@ -112,18 +116,6 @@ def product() -> float:
         tf.matmul(a, a).numpy()
         seconds.append(time.perf_counter() - start)
     return 2 * 2048**3 / min(seconds[1:])
-
-
-def flops(network: str) -> int:
-    """Returns the operations of a forward pass on one sample."""
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import networks; "
-        "from tfsci import startup; startup.import_tensorflow(); from tfsci.models import cost; "
-        "name, options, _ = networks.NETWORKS[sys.argv[2]]; "
-        "print(cost.sketch(name, **options).flops)"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), network]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def tokens_per_second(cached: bool) -> float:
