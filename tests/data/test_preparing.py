@@ -1,6 +1,5 @@
 """Preparing in processes of their own, which are killed or meet each other."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import wait_until_ended
 
 from tfsci.data import catalog
 
@@ -81,6 +81,5 @@ def test_workers_end_with_the_process_that_is_killed(tmp_path):
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    while any(os.path.exists(f"/proc/{worker}") for worker in workers):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    for worker in workers:
+        wait_until_ended(worker)

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from processes import wait_until_ended
 
 from tfsci.distributed import install
 from tfsci.distributed.horovod_build import Build
@@ -141,11 +141,7 @@ class TestRun:
         with pytest.raises(KeyboardInterrupt):
             progress = Interrupt(io.StringIO())
             install.run_logged("this", command, tmp_path / "log", os.environ, progress)
-        child = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
-        deadline = time.monotonic() + 10
-        while child.exists() and child.read_text().split()[2] not in "ZX":
-            assert time.monotonic() < deadline, "the build's child still runs"
-            time.sleep(0.01)
+        wait_until_ended((tmp_path / "pid").read_text())
 
 
 class TestInstalled:
