@@ -10,6 +10,7 @@ _COMMANDS = {
     "doctor": "say whether this machine can train, and what is missing",
     "job": "print a job script for LSF, Slurm or PBS",
     "models": "list models with their parameters, operations and memory",
+    "profile": "say what holds a training back",
     "install-horovod": "build Horovod for this environment's TensorFlow and install it",
 }
 
@@ -56,6 +57,10 @@ def _dispatch(arguments: list[str]) -> None:
             from tfsci import models_cli
 
             sys.exit(models_cli.main(rest))
+        case ["profile", *rest]:
+            from tfsci import profile_cli
+
+            sys.exit(profile_cli.main(rest))
         case ["install-horovod", *rest]:
             from tfsci.distributed import install
 

@@ -109,6 +109,11 @@ def test_the_parts_add_up_on_random_events():
     for _ in range(400):
         start, length = random.integers(0, 12_000), random.integers(0, 400)
         plane.add(f"line{random.integers(4)}", str(random.choice(names)), start, length)
-    parts, _ = parts_of(space)
+    parts, found = parts_of(space)
     assert sum(parts.values()) == pytest.approx(1000, rel=1e-9)
     assert min(parts.values()) >= 0
+    ends = [0.0, *(end for _, _, end in found.timeline)]
+    assert all(
+        start >= end - 1e-9 for (_, start, _), end in zip(found.timeline, ends, strict=False)
+    )
+    assert ends[-1] <= 5e-3

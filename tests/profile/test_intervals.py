@@ -22,6 +22,17 @@ def test_a_union_holds_each_instant_of_its_sets_once(first, second):
 
 
 @given(SPANS, SPANS)
+def test_minus_and_clipped_part_a_set_in_two(first, second):
+    first, second = intervals.union(first), intervals.union(second)
+    left, taken = intervals.minus(first, second), intervals.clipped(first, second)
+    assert instants(left) == instants(first) - instants(second)
+    assert instants(taken) == instants(first) & instants(second)
+    for found in (left, taken):
+        assert (found[:, 1] > found[:, 0]).all()
+        assert (found[1:, 0] >= found[:-1, 1]).all()
+
+
+@given(SPANS, SPANS)
 def test_covered_counts_the_instants_of_each_window(spans, windows):
     found = intervals.covered(intervals.union(spans), windows)
     expected = [len(instants(spans) & set(range(start, end))) for start, end in windows]

@@ -1,33 +1,34 @@
 """`python -m tfsci.profile [--output DIR] [--json FILE] SCRIPT [ARGS…]`."""
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
 from tfsci.profile.running import run
 from tfsci.profile.verdict import report
 
-_NAME = "python -m tfsci.profile"
 
+def main(arguments: list[str] | None = None, name: str = "python -m tfsci.profile") -> None:
+    """Runs the script, tells what limits it, and ends as the script ended.
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the script, tells what limits it, and ends as the script ended."""
-    options = _options(arguments)
-    _check(options)
+    Args:
+        arguments: The command line's by default.
+        name: What the user has typed.
+    """
+    options = _options(arguments, name)
+    _check(options, name)
     path, raised = run(options.script, options.arguments, options.output)
     sys.stdout.flush()
     try:
         _tell(path, options)
     except (OSError, ValueError) as error:
-        print(f"{_NAME}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
     _end(raised, options.script)
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _options(arguments: list[str] | None, name: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=_NAME,
+        prog=name,
         description="Runs a script under TensorFlow's profiler and says what limits its training.",
     )
     parser.add_argument(
@@ -40,7 +41,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, name: str) -> None:
     """Ends with one line where what was asked for can't be, before the script takes its time."""
     wrong = None
     if not Path(options.script).is_file():
@@ -50,7 +51,7 @@ def _check(options: argparse.Namespace) -> None:
     elif options.output.exists() and not options.output.is_dir():
         wrong = f"--output {options.output}: not a folder"
     if wrong:
-        print(f"{_NAME}: error: {wrong}", file=sys.stderr)
+        print(f"{name}: error: {wrong}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -60,9 +61,7 @@ def _tell(path: Path | None, options: argparse.Namespace) -> None:
     found = report(path)
     print(f"\n{found.text}\n\ntrace: {path.parent}")
     if options.json:
-        temporary = options.json.with_name(f".{options.json.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
-        os.replace(temporary, options.json)
+        found.write_json(options.json)
 
 
 def _end(raised: BaseException | None, script: str) -> None:

@@ -26,6 +26,9 @@ from tfsci.profile.xplane import Plane
 
 PARTS = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
 
+# Steps that the timeline shows.
+_SHOWN = 5
+
 _COMMUNICATION = re.compile(r"Horovod|Collective|Nccl|AllReduce", re.IGNORECASE)
 _INPUT = re.compile(r"^(Iterator|OneShotIterator|MultiDeviceIterator|OptionalFromValue)")
 
@@ -38,11 +41,14 @@ class Breakdown:
         parts: Seconds by name, in the order of `PARTS`; they add up to the step.
         operations: Seconds by type of operation or kernel, the largest first.
         communication_total: Seconds of all-reduce, hidden or not.
+        timeline: Of the first steps one after the other: (part, start, end), in seconds since the
+            first of them; sorted, without the Python between.
     """
 
     parts: dict[str, float]
     operations: dict[str, float]
     communication_total: float
+    timeline: tuple[tuple[str, float, float], ...]
 
 
 def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Breakdown:
@@ -69,8 +75,9 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
         "input": intervals.union(host.spans[fetch], _asynchronous(host, _INPUT)),
         "dispatch": host.spans[calls],
     }
-    parts, so_far, before = {}, intervals.NONE, 0.0
+    parts, so_far, before, timeline = {}, intervals.NONE, 0.0, []
     for name, spans in sets.items():
+        timeline += _timeline(name, intervals.minus(intervals.union(spans), so_far), windows)
         so_far = intervals.union(so_far, spans)
         total = float(intervals.covered(so_far, windows).sum())
         parts[name] = (total - before) / len(windows) / 1e12
@@ -78,7 +85,16 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     length = float((windows[:, 1] - windows[:, 0]).sum())
     parts["python"] = (length - before) / len(windows) / 1e12
     hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
-    return Breakdown(parts, operations, float(hidden_or_not))
+    timeline = tuple(sorted(timeline, key=lambda piece: piece[1:]))
+    return Breakdown(parts, operations, float(hidden_or_not), timeline)
+
+
+def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):
+    """Returns the spans in the first steps, in seconds since the first one's start."""
+    shown = windows[:_SHOWN]
+    zero, end = shown[0, 0], shown[-1, 1]
+    clipped = intervals.clipped(spans, np.array([[zero, end]]))
+    return [(name, float(a - zero) / 1e12, float(b - zero) / 1e12) for a, b in clipped]
 
 
 def _on_streams(device: Plane) -> np.ndarray:

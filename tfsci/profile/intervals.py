@@ -4,6 +4,8 @@ import numpy as np
 
 NONE = np.empty((0, 2), np.int64)
 
+_FAR = np.iinfo(np.int64).max
+
 
 def union(*sets: np.ndarray) -> np.ndarray:
     """Returns the intervals that the sets cover together, sorted and disjoint."""
@@ -16,6 +18,31 @@ def union(*sets: np.ndarray) -> np.ndarray:
     first = np.r_[True, every[1:, 0] > reach[:-1]]
     last = np.r_[first[1:], True]
     return np.stack([every[first, 0], reach[last]], axis=1)
+
+
+def minus(spans: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Returns what of the first set the second one leaves; both as `union` returns them."""
+    if not len(spans) or not len(taken):
+        return spans
+    gaps = np.stack([np.r_[-_FAR, taken[:, 1]], np.r_[taken[:, 0], _FAR]], axis=1)
+    return clipped(spans, gaps)
+
+
+def clipped(spans: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Returns the parts of the intervals that are in a window; both sorted and disjoint."""
+    first = np.searchsorted(windows[:, 1], spans[:, 0], side="right")
+    last = np.searchsorted(windows[:, 0], spans[:, 1], side="left")
+    times = np.maximum(last - first, 0)
+    which = np.repeat(np.arange(len(spans)), times)
+    nth = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    place = first[which] + nth
+    return np.stack(
+        [
+            np.maximum(spans[which, 0], windows[place, 0]),
+            np.minimum(spans[which, 1], windows[place, 1]),
+        ],
+        axis=1,
+    )
 
 
 def covered(intervals: np.ndarray, windows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """A trace → what limits the training, and what to change."""
 
+import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,6 +67,13 @@ class Report:
         if math.isnan(self.step_seconds):
             found["step_seconds"] = None
         return found
+
+    def write_json(self, path: str | Path) -> None:
+        """Writes `as_json`, whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n")
+        os.replace(temporary, path)
 
 
 def report(folder: str | Path) -> Report:
