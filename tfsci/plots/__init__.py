@@ -1,0 +1,17 @@
+"""Pictures of results: numbers in, matplotlib Axes out."""
+
+from tfsci.plots.baselines import comparison, save_comparison
+from tfsci.plots.colours import BLUE, GREY, ORANGE
+from tfsci.plots.curves import learning_curve, save_curves
+from tfsci.plots.samples import contact_sheet
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "comparison",
+    "contact_sheet",
+    "learning_curve",
+    "save_comparison",
+    "save_curves",
+]
