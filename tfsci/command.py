@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from tfsci import plots, training
 from tfsci.distributed.launch import detect
@@ -60,13 +61,32 @@ def train(options: Options, model: str, task: Task | None = None, **model_option
         **model_options: Passed to the builder.
     """
     task = task or Classification()
-    folder = training.run(options, model, task, **model_options)
+    folder = training.run(options, model, task, _trace_steps, **model_options)
     if folder is None:
         return
+    if options.profile and not options.quiet:
+        _tell_profile(folder.path)
     metrics, history = folder.read_json("metrics.json"), folder.read_history()
     with folder.replacing("curves.png") as path:
         plots.save_curves(path, history, metrics)
     print(f"{task.summary(metrics)} · run folder {folder.path}")
+
+
+def _trace_steps(folder: str, steps: int) -> object:
+    from tfsci.profile.callback import TraceSteps
+
+    return TraceSteps(folder, steps)
+
+
+def _tell_profile(folder: Path) -> None:
+    from tfsci import profile
+
+    try:
+        print(profile.report(folder).answer)
+    except (OSError, ValueError) as error:  # the training is what was asked for
+        print(f"no profile: {error}", file=sys.stderr)
+    else:
+        print(f"for the rest of it: tfsci profile report {shlex.quote(str(folder))}")
 
 
 def _stop(interrupted: Interrupted) -> None:

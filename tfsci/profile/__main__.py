@@ -1,11 +1,19 @@
 """`python -m tfsci.profile [--output DIR] [--json FILE] SCRIPT [ARGS…]`."""
 
 import argparse
+import os
+import shlex
 import sys
+import time
 from pathlib import Path
 
+from tfsci.profile.reading import SUFFIX
 from tfsci.profile.running import run
+from tfsci.profile.tracing import rank_and_world_size
 from tfsci.profile.verdict import report
+
+# How long rank 0 waits for the traces of the others, which end about when it does.
+_SECONDS_FOR_OTHERS = 15.0
 
 
 def main(arguments: list[str] | None = None, name: str = "python -m tfsci.profile") -> None:
@@ -17,6 +25,8 @@ def main(arguments: list[str] | None = None, name: str = "python -m tfsci.profil
     """
     options = _options(arguments, name)
     _check(options, name)
+    # Else the profiler tells of each window on standard error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     path, raised = run(options.script, options.arguments, options.output)
     sys.stdout.flush()
     try:
@@ -56,12 +66,29 @@ def _check(options: argparse.Namespace, name: str) -> None:
 
 
 def _tell(path: Path | None, options: argparse.Namespace) -> None:
+    rank, world_size = rank_and_world_size()
+    if rank > 0:  # the first tells of all
+        return
     if path is None:
         raise ValueError("nothing was traced: the script did not come to use TensorFlow")
+    if world_size > 1:
+        _wait_for_others(path.parent, world_size)
+        path = path.parent
     found = report(path)
-    print(f"\n{found.text}\n\ntrace: {path.parent}")
+    folder = shlex.quote(str(options.output))
+    print(f"\n{found.text}\n\ntrace: {folder}; as a page: tfsci profile open {folder}")
     if options.json:
         found.write_json(options.json)
+
+
+def _wait_for_others(folder: Path, world_size: int) -> None:
+    """Waits for the other ranks' traces; one that has failed leaves none."""
+    deadline = time.monotonic() + _SECONDS_FOR_OTHERS
+    while (found := len(list(folder.glob(f"*{SUFFIX}")))) < world_size:
+        if time.monotonic() > deadline:
+            print(f"{found} of {world_size} ranks have left a trace", file=sys.stderr)
+            return
+        time.sleep(0.1)
 
 
 def _end(raised: BaseException | None, script: str) -> None:

@@ -2,8 +2,10 @@
 
 A script doesn't say where its steps are. So short windows are traced, each twice as long as the
 one before, until one holds enough steps after the warm-up; the rest of the run is not traced.
+Where the script takes a trace of its own, ours give way to it.
 """
 
+import functools
 import os
 import runpy
 import shutil
@@ -60,10 +62,12 @@ class _Watch(threading.Thread):
         self._folder, self._done = folder, threading.Event()
         self._temporary = Path(tempfile.mkdtemp(prefix=".windows-", dir=folder))
         self._best: tuple[int, Path] | None = None
+        self._window_ends, self._profiler = threading.Event(), threading.Lock()
 
     def finish(self) -> Path | None:
         """Ends it and returns the best window's file, in its place."""
         self._done.set()
+        self._window_ends.set()
         self.join()
         path = None
         if self._best:
@@ -77,6 +81,7 @@ class _Watch(threading.Thread):
         while not _loaded("tensorflow") or not _loaded("keras", True):
             if self._done.wait(_POLL_SECONDS):
                 return
+        self._give_way()
         seconds = _FIRST_SECONDS
         while not self._done.is_set():
             found = self._window(seconds)
@@ -87,15 +92,37 @@ class _Watch(threading.Thread):
             if found and found.marker:
                 seconds = min(2 * seconds, _LONGEST_SECONDS)
 
+    def _give_way(self) -> None:
+        """Has a trace that the script starts end the window first: there can be one at a time."""
+        from tensorflow.python.profiler import profiler_v2
+
+        original = profiler_v2.start
+
+        @functools.wraps(original)
+        def start(*args, **kwargs):
+            if threading.current_thread() is self:
+                return original(*args, **kwargs)
+            self._window_ends.set()
+            with self._profiler:
+                if not self._done.is_set():
+                    self._window_ends.clear()
+                return original(*args, **kwargs)
+
+        profiler_v2.start = sys.modules["tensorflow"].profiler.experimental.start = start
+
     def _window(self, seconds: float) -> Host | None:
         tracer = Tracer(self._temporary)
-        try:
-            tracer.start()
-        except ValueError:  # the script is taking a trace of its own
-            self._done.wait(seconds)
+        with self._profiler:
+            try:
+                tracer.start()
+            except ValueError:  # the script is taking a trace of its own
+                path = None
+            else:
+                self._window_ends.wait(seconds)
+                path = tracer.stop()
+        if path is None:
+            self._done.wait(_POLL_SECONDS)
             return None
-        self._done.wait(seconds)
-        path = tracer.stop()
         found = host(xplane.read(path))
         # Later windows are further from the warm-up.
         if self._best is None or min(found.steps, _ENOUGH) >= self._best[0]:

@@ -154,6 +154,15 @@ class Tracer:
         return self.path
 
 
+def rank_and_world_size() -> tuple[int, int]:
+    """Returns them as the launcher says; 0 and 1 where nothing does, or can't be understood."""
+    try:
+        launch = detect()
+    except (ValueError, OSError):
+        return 0, 1
+    return launch.rank, launch.world_size
+
+
 def _tensorflow():
     # Where it is loaded already nothing needs to be kept quiet.
     return sys.modules.get("tensorflow") or import_tensorflow()
@@ -161,11 +170,7 @@ def _tensorflow():
 
 def place(folder: Path) -> Path:
     """Returns where this process' trace goes, in a folder that it makes."""
-    try:
-        launch = detect()
-        rank, world_size = launch.rank, launch.world_size
-    except (ValueError, OSError):
-        rank, world_size = 0, 1
+    rank, world_size = rank_and_world_size()
     host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "host"
     runs = folder / "plugins" / "profile"
     if world_size > 1:

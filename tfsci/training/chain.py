@@ -39,10 +39,6 @@ def savers(
         return [Checkpoints(*saving)]
     history = History(folder, position.history)
     callbacks = [history]
-    if options.profile:
-        from tfsci.training.trace import TraceSteps
-
-        callbacks.append(TraceSteps(folder.path / "profile", options.profile))
     if not options.quiet:
         callbacks.append(Progress(options.epochs, train.steps, train.batch_size, position.step))
     writer = checkpoint.Writer(folder.checkpoints, options.keep_checkpoints)

@@ -171,7 +171,7 @@ def parser(description: str, **defaults: object) -> Parser:
         help="save every M minutes besides after every epoch")  # fmt: skip
     add("--keep-checkpoints", type=positive_int, metavar="K", help="keep the last K")
     add("--profile", type=positive_int, nargs="?", const=10, metavar="STEPS",
-        help="trace STEPS steps (10) into the run folder; TensorBoard reads it")  # fmt: skip
+        help="trace STEPS steps (10) and say what holds the training back")  # fmt: skip
     add("--elastic", action="store_true",
         help="go on when ranks go or come, under horovodrun --host-discovery-script")  # fmt: skip
     add("--quiet", action="store_true", help="print the result alone")

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tfsci.data import augment, pipeline
@@ -27,7 +28,11 @@ from tfsci.training.tasks import Classification, Task
 
 
 def run(
-    options: Options, model: str, task: Task | None = None, **model_options: object
+    options: Options,
+    model: str,
+    task: Task | None = None,
+    tracing: Callable[[str, int], object] | None = None,
+    **model_options: object,
 ) -> RunFolder | None:
     """Trains a model and leaves a run folder.
 
@@ -37,6 +42,7 @@ def run(
         options: How to train.
         model: A name that `tfsci.models.build` knows.
         task: What to train for; `Classification` by default.
+        tracing: Makes the callback that traces so many steps into a folder, for ``--profile``.
         **model_options: Passed to the builder, besides what follows from the data.
 
     Returns:
@@ -52,7 +58,7 @@ def run(
 
     def train():
         with contextlib.ExitStack() as stack:
-            return _run(stack, options, task, model, model_options, elastic)
+            return _run(stack, options, task, model, tracing, model_options, elastic)
 
     return elastic.run(train) if elastic else train()
 
@@ -62,6 +68,7 @@ def _run(
     options: Options,
     task: Task,
     model: str,
+    tracing: Callable[[str, int], object] | None,
     model_options: dict,
     elastic: Elastic | None,
 ) -> RunFolder | None:
@@ -118,6 +125,9 @@ def _run(
         strategy, options.time_limit, 60 * options.checkpoint_minutes, start=began
     )
     callbacks = chain.members(watch, elastic, train, position, strategy)
+    if options.profile and tracing:  # on every process, into one folder
+        place = strategy.broadcast_value(str(folder.path / "profile") if folder else "")
+        callbacks.append(tracing(place, options.profile))
     callbacks += chain.savers(options, folder, train, position, strategy, interrupts)
     with interrupts:
         rows = fit(
