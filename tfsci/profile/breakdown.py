@@ -30,6 +30,7 @@ PARTS = ("compile", "compute", "communication", "copy", "input", "dispatch", "py
 _SHOWN = 5
 
 _COMMUNICATION = re.compile(r"Horovod|Collective|Nccl|AllReduce", re.IGNORECASE)
+_NO_LAYER = re.compile(r"(Stateful)?PartitionedCall|gradient_tape|while|body|cond|__inference")
 _INPUT = re.compile(r"^(Iterator|OneShotIterator|MultiDeviceIterator|OptionalFromValue)")
 
 
@@ -40,6 +41,8 @@ class Breakdown:
     Attributes:
         parts: Seconds by name, in the order of `PARTS`; they add up to the step.
         operations: Seconds by type of operation or kernel, the largest first.
+        layers: Seconds of them by layer of the model, forward and backward, the largest first; the
+            optimizer and the loss are layers, too.
         communication_total: Seconds of all-reduce, hidden or not.
         timeline: Of the first steps one after the other: (part, start, end), in seconds since the
             first of them; sorted, without the Python between.
@@ -47,6 +50,7 @@ class Breakdown:
 
     parts: dict[str, float]
     operations: dict[str, float]
+    layers: dict[str, float]
     communication_total: float
     timeline: tuple[tuple[str, float, float], ...]
 
@@ -61,9 +65,9 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     """
     streams = [(device, _on_streams(device)) for device in devices]
     if any(len(indices) for _, indices in streams):
-        compute, communication, copy, operations = _device_work(streams, windows)
+        compute, communication, copy, operations, layers = _device_work(streams, windows)
     else:
-        compute, communication, operations = _host_work(host, windows)
+        compute, communication, operations, layers = _host_work(host, windows)
         copy = intervals.NONE
     fetch = host.where(is_fetch)
     calls = np.r_[function_calls(host), host.where(lambda name: name == "EagerExecute")]
@@ -86,7 +90,7 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     parts["python"] = (length - before) / len(windows) / 1e12
     hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
     timeline = tuple(sorted(timeline, key=lambda piece: piece[1:]))
-    return Breakdown(parts, operations, float(hidden_or_not), timeline)
+    return Breakdown(parts, operations, layers, float(hidden_or_not), timeline)
 
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):
@@ -104,7 +108,7 @@ def _on_streams(device: Plane) -> np.ndarray:
 
 def _device_work(streams, windows):
     kinds = {"compute": [], "communication": [], "copy": []}
-    operations: Counter = Counter()
+    operations, layers = Counter(), Counter()
     for device, indices in streams:
         for i in indices:
             name = device.names[device.event[i]]
@@ -113,9 +117,12 @@ def _device_work(streams, windows):
             else:
                 kind = "communication" if "nccl" in name.lower() else "compute"
             kinds[kind].append(device.spans[i])
-        _count(operations, device, indices, windows, lambda name: name)
+        inside = _inside(device, indices, windows)
+        _count(operations, device, inside, lambda name: name)
+        for i in inside:  # a kernel says of which operation it is a part
+            layers[layer_of(str(device.stats.get(i, {}).get("tf_op", "")))] += _seconds(device, i)
     sets = [np.array(kinds[kind], np.int64).reshape(-1, 2) for kind in kinds]
-    return *sets, _ordered(operations, windows)
+    return *sets, _ordered(operations, windows), _ordered(layers, windows)
 
 
 def _host_work(host: Plane, windows):
@@ -139,9 +146,29 @@ def _host_work(host: Plane, windows):
     compute = indices[~(waits | talks)] if len(indices) else indices
     communication = [host.spans[indices[talks]]] if len(indices) else []
     communication.append(_asynchronous(host, _COMMUNICATION))
-    operations: Counter = Counter()
-    _count(operations, host, compute, windows, lambda name: OPERATION.match(name)[1])
-    return host.spans[compute], intervals.union(*communication), _ordered(operations, windows)
+    operations, layers = Counter(), Counter()
+    inside = _inside(host, compute, windows)
+    _count(operations, host, inside, lambda name: OPERATION.match(name)[1])
+    _count(layers, host, inside, layer_of)
+    found = (_ordered(operations, windows), _ordered(layers, windows))
+    return host.spans[compute], intervals.union(*communication), *found
+
+
+def layer_of(operation: str) -> str:
+    """Returns the layer that an operation is of, by the scopes in its name.
+
+    Keras names one ``cnn_1/conv_2_1/convolution:Conv2D``: the model, the layer, each with a number
+    for the call; its gradient is below ``gradient_tape``. What is in no layer is the optimizer's,
+    the loss', or ``other``.
+
+    >>> layer_of("StatefulPartitionedCall/gradient_tape/cnn_1/conv_2_1/convolution/Conv2D:Conv2D")
+    'conv_2'
+    """
+    scopes = operation.partition(":")[0].split("/")[:-1]
+    scopes = [scope for scope in scopes if not _NO_LAYER.match(scope)]
+    if len(scopes) > 1 and not scopes[0].startswith("compile_loss"):
+        return re.sub(r"_\d+$", "", scopes[1])
+    return scopes[0] if scopes and scopes[0].islower() else "other"
 
 
 def _times_by_line(host: Plane, identities: set) -> dict[int, np.ndarray]:
@@ -169,17 +196,22 @@ def _asynchronous(host: Plane, kinds: re.Pattern) -> np.ndarray:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def _count(operations: Counter, plane: Plane, indices, windows, kind_of) -> None:
-    if not len(windows):
-        return
+def _inside(plane: Plane, indices: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Returns those of the events that start in one of the steps."""
     starts = plane.spans[indices, 0]
     place = np.searchsorted(windows[:, 0], starts, side="right") - 1
-    inside = indices[(place >= 0) & (starts < windows[np.maximum(place, 0), 1])]
-    times = np.bincount(
-        plane.event[inside], np.diff(plane.spans[inside])[:, 0], minlength=len(plane.names)
-    )
-    for name in np.flatnonzero(times):
-        operations[kind_of(plane.names[name])] += times[name] / 1e12
+    return indices[(place >= 0) & (starts < windows[np.maximum(place, 0), 1])]
+
+
+def _count(times: Counter, plane: Plane, indices: np.ndarray, kind_of) -> None:
+    lengths = np.diff(plane.spans[indices])[:, 0]
+    by_name = np.bincount(plane.event[indices], lengths, len(plane.names))
+    for name in np.flatnonzero(by_name):
+        times[kind_of(plane.names[name])] += by_name[name] / 1e12
+
+
+def _seconds(plane: Plane, index: int) -> float:
+    return float(plane.spans[index, 1] - plane.spans[index, 0]) / 1e12
 
 
 def _ordered(operations: Counter, windows) -> dict[str, float]:

@@ -13,7 +13,8 @@ from tfsci.profile.xplane import Plane
 
 ROOT = "Iterator::Root"
 OPERATION = re.compile(r"^[^:]+:([A-Za-z_]\w*)$")  # `Cast_1:Cast`, as kernels are recorded
-_INDEX = re.compile(r"\[\d+\]")
+# Inputs that differ keep their number; those of an interleave, say, are alike.
+_INDEX = re.compile(r"(?<!Zip)(?<!Concatenate)(?<!DirectedInterleave)\[\d+\]")
 
 
 @dataclass
@@ -102,7 +103,10 @@ def _note(work: Work, start, own, calls, producer: bool) -> None:
 
 
 def _path(name: str) -> str:
-    """Returns the path without indices; an iterator and the ``Impl`` it hides behind are one."""
+    """Returns the path without the numbers of inputs that are alike.
+
+    An iterator and the ``Impl`` it hides behind are one.
+    """
     parts = _INDEX.sub("", name).split("::")
     return "::".join(part.removesuffix("Impl") for part in parts)
 

@@ -19,12 +19,14 @@ What TensorFlow 2.21 records of a pipeline (found by tracing `map`, `batch`, `sh
   from the one pipeline, on the threads ``tf_data_multi_device_iterator…``.
 """
 
+import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfsci.profile import intervals
+from tfsci.profile import datasets, intervals
 from tfsci.profile.iterators import ROOT, Work, functions, gather, kind_of
 from tfsci.profile.xplane import Plane
 
@@ -40,7 +42,8 @@ class Stage:
     Attributes:
         index: Place counted from the source, from 1.
         kind: As TensorFlow names the iterator: ``Map``, ``ParallelMapV2``, ``MapAndBatch``, ….
-        name: The kind, with the operation that takes most of its time: ``Map(DecodeJpeg)``.
+        name: The kind, with its function, or without a name of that the operation that takes most
+            of its time: ``Map(decode)``, ``Map(DecodeJpeg)``.
         path: Kinds from the root to it, as TensorFlow writes them.
         parent: Index of the stage that it feeds, 0 for the last, which feeds the training.
         elements: Number of elements that it worked on in the trace.
@@ -52,6 +55,8 @@ class Stage:
         buffer: Capacity of its buffer in elements, None where it has none.
         buffered: Elements in it when last seen.
         runs_python: Whether Python code runs in it.
+        function: Name of the function that it applies; empty where there is none, or none is known.
+        place: File and line where that is written, ``train.py:12``; empty where not known.
     """
 
     index: int
@@ -68,6 +73,8 @@ class Stage:
     buffer: int | None = None
     buffered: int | None = None
     runs_python: bool = False
+    function: str = ""
+    place: str = ""
 
     @property
     def seconds_per_step(self) -> float:
@@ -80,15 +87,18 @@ class Pipeline:
 
     Args:
         plane: The host's events.
+        chains: Of the datasets that the process held, as `datasets.parse` returns them.
     """
 
-    def __init__(self, plane: Plane):
+    def __init__(self, plane: Plane, chains: Sequence[datasets.Chain] = ()):
         self._works = gather(plane)
         self._runs, self._operations = functions(plane) if self._works else ({}, {})
         if any(line.startswith(_MULTI_DEVICE) for line in plane.lines):
             self._drop_relays()
         self._parents = {path: _parent(path, self._works) for path in self._works}
         self._order = _source_first(self._works, self._parents)
+        names = [str(work.stats.get("name", "")) for work in self._works.values()]
+        self._applied = datasets.functions(chains, names)
 
     def _drop_relays(self) -> None:
         """Drops the generators, without Python, that fetch each replica's part: they only wait."""
@@ -116,10 +126,21 @@ class Pipeline:
             ratio = _ratio(parent, path, works, counts) if parent else fetches_per_step
             per_step[path] = ratio * (per_step[parent] if parent else 1.0)
         found = (self._runs, self._operations)
-        return tuple(
+        stages = (
             _stage(path, works[path], index, parents, per_step[path], since, *found)
             for path in order
         )
+        return tuple(map(self._named, stages))
+
+    def _named(self, stage: Stage) -> Stage:
+        """Returns the stage with its function, where the process that was traced knew it."""
+        name = str(self._works[stage.path].stats.get("name", ""))
+        link = self._applied.get(name)
+        if link is None:
+            return stage
+        known = link.function.isidentifier()  # no lambda
+        name = f"{stage.kind}({link.function})" if known else stage.name
+        return replace(stage, name=name, function=link.function, place=link.place)
 
     def _fed(self, windows: np.ndarray) -> list[str]:
         """Returns the paths without those of pipelines that feed something else: a validation."""
@@ -156,8 +177,9 @@ def threads(plane: Plane) -> int | None:
 def _parent(path: str, works) -> str | None:
     while "::" in path:
         path = path.rpartition("::")[0]
-        if path in works:
-            return path
+        parent = re.sub(r"\[\d+\]$", "", path)  # `Zip[1]` is an input of `Zip`
+        if parent in works:
+            return parent
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfsci.profile import breakdown, pipeline, steps, xplane
+from tfsci.profile import breakdown, datasets, pipeline, steps, xplane
 from tfsci.profile.breakdown import Breakdown
 from tfsci.profile.pipeline import Stage
 
@@ -36,6 +36,8 @@ class Host:
             of the trace.
         pipeline_cpu_seconds_per_step: At most so much of it goes into the pipeline: what threads
             other than the main one used, less the model's operations.
+        memory: Largest use in bytes by allocator (``GPU_0_bfc``), and of ``process``, its resident
+            memory since it began; where recorded.
         devices: Number of GPUs in the trace.
         events: Number of events that were read.
     """
@@ -54,6 +56,7 @@ class Host:
     share: float | None
     cpu_seconds_per_step: float | None
     pipeline_cpu_seconds_per_step: float | None
+    memory: dict[str, int]
     devices: int
     events: int
 
@@ -96,10 +99,10 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
     hosts = [plane for plane in planes if plane.name == "/host:CPU"]
     cpu = max(hosts or planes, key=lambda plane: len(plane.event))
     devices = tuple(plane for plane in planes if plane.name.startswith("/device:"))
-    recorded = pipeline.Pipeline(cpu)
+    own = next((plane.own for plane in planes if plane.name == OWN_PLANE), {})
+    recorded = pipeline.Pipeline(cpu, datasets.parse(own.get("datasets")))
     found = steps.find(cpu, recorded.finished_batches())
     windows = found.windows
-    own = next((plane.own for plane in planes if plane.name == OWN_PLANE), {})
     lengths = (windows[:, 1] - windows[:, 0]) / 1e12
     if len(windows):
         fetches = cpu.spans[cpu.where(steps.is_fetch), 0]
@@ -131,6 +134,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         share=share,
         cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
         pipeline_cpu_seconds_per_step=pipeline_cpu,
+        memory=_memory(cpu, own),
         devices=len(devices),
         events=sum(len(plane.event) for plane in planes),
     )
@@ -148,6 +152,20 @@ def _number(own: dict, key: str) -> float | None:
     value = own.get(key)
     usable = isinstance(value, float) and math.isfinite(value) and value >= 0
     return value if usable else None
+
+
+def _memory(cpu: xplane.Plane, own: dict) -> dict[str, int]:
+    found = {}
+    process = _number(own, "peak_resident_bytes")
+    if process:
+        found["process"] = int(process)
+    for i in cpu.where(lambda name: name.startswith("Memory")):
+        stats = cpu.stats.get(i, {})
+        peak = stats.get("peak_bytes_in_use")
+        if isinstance(peak, int):
+            name = str(stats.get("allocator_name", "device"))
+            found[name] = max(found.get(name, 0), peak)
+    return found
 
 
 def _cpu(own: dict, key: str, step_seconds: float) -> float | None:

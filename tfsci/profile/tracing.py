@@ -6,12 +6,14 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
 the process used meanwhile, and of it all threads but the main one: what tells a stage that computes
-from one that waits. (Linux does not know TensorFlow's threads by name.)
+from one that waits (Linux does not know TensorFlow's threads by name); and the datasets that it
+holds: what the stages' functions are called.
 """
 
 import contextlib
 import os
 import re
+import resource
 import shutil
 import socket
 import sys
@@ -22,9 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfsci.distributed.launch import detect
-from tfsci.profile import xplane
+from tfsci.profile import datasets, xplane
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
 from tfsci.startup import import_tensorflow
+
+# Unit of `ru_maxrss`.
+_MAXRSS = 1.0 if sys.platform == "darwin" else 1024.0
 
 
 @contextlib.contextmanager
@@ -199,9 +204,13 @@ def _own_plane(before: dict[str, float], after: dict[str, float]) -> bytes:
     plane = space.planes.add(name=OWN_PLANE)
     numbers = {name: max(after[name] - before[name], 0.0) for name in after}
     numbers["cores"] = float(_cores())
+    numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, double_value=value)
+    key = len(numbers) + 1
+    plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, "datasets"
+    plane.stats.add(metadata_id=key, str_value=datasets.held())
     return space.SerializeToString()
 
 

@@ -24,7 +24,10 @@ from pathlib import Path
 import numpy as np
 
 # Statistics that are read for every event whose first one of that name has them.
-_EVERY = ("id", "step_num", "tf_function_call", "tracing_count", "step_id", "name", "kernel_type")
+_EVERY = (
+    "id", "step_num", "tf_function_call", "tracing_count", "step_id", "name", "kernel_type",
+    "tf_op", "peak_bytes_in_use",
+)  # fmt: skip
 
 _LONGEST_NS = 86_400 * 10**9
 
