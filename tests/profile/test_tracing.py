@@ -137,7 +137,7 @@ def test_a_keras_fit_is_traced_after_its_warm_up(tmp_path):
     host = load(tmp_path).hosts[0]
     assert host.marker == "train"
     assert 3 <= host.steps <= 8
-    assert host.compiled == ()
+    assert host.compiled == {}
     assert host.cores >= 1
     found = report(tmp_path)
     assert (found.verdict, found.stage.kind, found.stage.index) == ("input-bound", "Map", 2)

@@ -44,7 +44,7 @@ def test_input_bound_names_share_stage_and_cost():
     assert found.input_share == pytest.approx(0.71)
     assert found.text.splitlines()[0] == (
         "Input-bound: 71 % of each step waits for Map(DecodeJpeg), stage 2 of 3, "
-        "which runs 1 element at a time at 970 µs"
+        "which runs 1 element at a time at 970 µs; it computes"
     )
     assert "Map(DecodeJpeg)" in next(x for x in found.text.splitlines() if "◀ slowest" in x)
     assert "num_parallel_calls" in found.changes[0].where

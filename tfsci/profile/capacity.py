@@ -18,6 +18,23 @@ from dataclasses import dataclass
 from tfsci.profile.pipeline import Stage
 from tfsci.profile.reading import Host
 
+# Why a stage is slow.
+CAUSES = {
+    "shuffle": "it fills its buffer",
+    "unprefetched": "nothing is prepared while the model computes",
+    "waits": "it waits, for a disk, a network or a clock, rather than computes",
+    "python": "it runs Python, which works on one element at a time",
+    "overhead": "to call it costs more than what it does",
+    "computes": "it computes",
+}
+
+# A shuffle that takes more elements than this for each that it gives fills its buffer.
+_FILLS_ABOVE = 1.3
+# So many cheap elements a step are better worked on together.
+_MANY, _TINY_SECONDS = 16, 50e-6
+# A pipeline that needs less than this share of the model's time is slow only for being serial.
+_MUCH = 0.9
+
 # A stage that uses less CPU time than this share of its time waits for something else.
 _WAITS_BELOW = 0.25
 
@@ -93,7 +110,9 @@ class Model:
             return None
         section = max(sections, key=sections.get)
         mine = [stage for stage in self.stages if self._owner(stage) == section]
-        return max(mine, key=lambda stage: stage.seconds_per_step / self.workers(stage))
+        slowest = max(mine, key=lambda stage: stage.seconds_per_step / self.workers(stage))
+        filling = (s for s in self.stages if s.filling > _FILLS_ABOVE)
+        return next((s for s in filling if slowest.path.startswith(s.path)), slowest)
 
     def limit(self) -> str:
         """Returns what limits the step, in words."""
@@ -112,6 +131,29 @@ class Model:
         """Whether the stage mostly waits (for files, a network, a clock) and needs no CPU."""
         used = self.pipeline_cpu_seconds
         return used is not None and used < _WAITS_BELOW * stage.seconds_per_step
+
+    def cause(self, stage: Stage) -> str:
+        """Returns why the stage is slow, one of `CAUSES`."""
+        if stage.filling > _FILLS_ABOVE:
+            return "shuffle"
+        if not self.works_ahead and self.input_seconds() < _MUCH * self.consumer:
+            return "unprefetched"
+        if self.waits(stage):
+            return "waits"
+        if stage.runs_python:
+            return "python"
+        if stage.elements_per_step >= _MANY and stage.self_seconds < _TINY_SECONDS:
+            return "overhead"
+        return "computes"
+
+    def filled(self, shuffle: Stage) -> "Model":
+        """Returns the model once the buffer of a shuffle is full."""
+        model = self
+        for stage in self.stages:
+            if stage.path.startswith(shuffle.path + "::"):
+                less = stage.elements_per_step / shuffle.filling
+                model = model.replace(stage, elements_per_step=less)
+        return model.replace(shuffle, filling=1.0)
 
     def replace(self, stage: Stage | None = None, **values: object) -> "Model":
         """Returns the model with other values for a stage, or for itself without one."""

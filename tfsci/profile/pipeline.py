@@ -57,6 +57,9 @@ class Stage:
         runs_python: Whether Python code runs in it.
         function: Name of the function that it applies; empty where there is none, or none is known.
         place: File and line where that is written, ``train.py:12``; empty where not known.
+        filling: Of a shuffle, the elements that went into its buffer during the steps for each that
+            came out; 1 where it is full.
+        busy_seconds: Time for one element that operations take, without what it costs to call them.
     """
 
     index: int
@@ -75,6 +78,8 @@ class Stage:
     runs_python: bool = False
     function: str = ""
     place: str = ""
+    filling: float = 1.0
+    busy_seconds: float = 0.0
 
     @property
     def seconds_per_step(self) -> float:
@@ -130,7 +135,22 @@ class Pipeline:
             _stage(path, works[path], index, parents, per_step[path], since, *found)
             for path in order
         )
-        return tuple(map(self._named, stages))
+        stages = [self._named(stage) for stage in stages]
+        return tuple(
+            replace(stage, filling=self._filling(stage.path, windows))
+            if stage.kind.startswith("Shuffle")
+            else stage
+            for stage in stages
+        )
+
+    def _filling(self, path: str, windows: np.ndarray) -> float:
+        source = next((p for p, parent in self._parents.items() if parent == path), None)
+        if source is None or not len(windows):
+            return 1.0
+        into, out = (
+            _count_within(np.array(self._works[p].starts), windows) for p in (source, path)
+        )
+        return max(into / out, 1.0) if out else 1.0
 
     def _named(self, stage: Stage) -> Stage:
         """Returns the stage with its function, where the process that was traced knew it."""
@@ -232,6 +252,7 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
     for identity in (*work.calls, *work.ahead):
         times.update(operations.get(identity, {}))
     most = times.most_common(1)
+    calls = len(work.calls) + len(work.ahead)
     at_once = intervals.most_at_once(spans) or 1
     parallelism = stats.get("parallelism")
     buffer = next((stats[key] for key in ("buffer_limit", "buffer_size") if key in stats), None)
@@ -250,6 +271,7 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
         at_once=at_once,
         buffer=buffer if isinstance(buffer, int) else None,
         buffered=buffered if isinstance(buffered, int) else None,
+        busy_seconds=sum(times.values()) / calls / 1e12 if calls else 0.0,
         runs_python=kind == "Generator" or bool(_PYTHON & times.keys()),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfsci.profile import breakdown, datasets, pipeline, steps, xplane
+from tfsci.profile import breakdown, datasets, pipeline, signatures, steps, xplane
 from tfsci.profile.breakdown import Breakdown
 from tfsci.profile.pipeline import Stage
 
@@ -29,7 +29,8 @@ class Host:
         stages: The pipeline from the source on.
         fetches_per_step: Elements that a step takes from the pipeline.
         pool_threads: Size of the pool that runs the pipeline's functions, where recorded.
-        compiled: Names of functions that were traced or compiled during those steps.
+        compiled: Functions that were traced or compiled during those steps, each with the last
+            signatures that it was traced for, as far as they were recorded.
         cores: CPU cores of the process, where recorded.
         share: Share of the trace that those steps fill, where its length was recorded.
         cpu_seconds_per_step: CPU time of the whole process, where recorded and the steps fill most
@@ -51,7 +52,7 @@ class Host:
     stages: tuple[Stage, ...]
     fetches_per_step: float
     pool_threads: int | None
-    compiled: tuple[str, ...]
+    compiled: dict[str, tuple[str, ...]]
     cores: int | None
     share: float | None
     cpu_seconds_per_step: float | None
@@ -112,6 +113,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         per_step = 1.0
     traced = steps.traced_calls(cpu)
     compiled = traced[_within(cpu.spans[traced, 0], windows)]
+    known = signatures.parse(own.get("signatures"))
     mean = float(lengths.mean()) if len(windows) else float("nan")
     parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
     pipeline_cpu = _cpu(own, "worker_cpu_seconds", mean) if parts else None
@@ -129,7 +131,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         stages=recorded.stages(windows, per_step),
         fetches_per_step=per_step,
         pool_threads=pipeline.threads(cpu),
-        compiled=tuple(dict.fromkeys(cpu.names[cpu.event[i]] for i in compiled)),
+        compiled={cpu.names[e]: known.get(cpu.names[e], ()) for e in cpu.event[compiled]},
         cores=int(cores) if cores else None,
         share=share,
         cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,

@@ -3,6 +3,7 @@
 from tfsci.profile.capacity import Model
 from tfsci.profile.changes import Change
 from tfsci.profile.pipeline import Stage
+from tfsci.profile.ranks import Rank
 from tfsci.profile.reading import Host
 
 # What each part is called in a report.
@@ -19,9 +20,18 @@ _BAR = 30
 
 
 def write(
-    answer: str, host: Host, model: Model, slowest: Stage | None, changes: tuple[Change, ...]
+    answer: str,
+    host: Host,
+    model: Model,
+    slowest: Stage | None,
+    changes: tuple[Change, ...],
+    together: bool,
+    ranks: tuple[Rank, ...] = (),
 ) -> str:
-    """Returns the answer, where a step goes, the pipeline, and what to change."""
+    """Returns the answer, where a step goes, the pipeline, the ranks, and what to change.
+
+    The changes' gains add up where they are `together`.
+    """
     step = host.step_seconds
     lines = [answer, "", f"A step takes {duration(step)} (mean of {host.steps}):"]
     for part, seconds in host.breakdown.parts.items():
@@ -36,12 +46,20 @@ def write(
             f"The pipeline, in steps/s that each stage could feed (the model takes {rate}):",
         ]
         lines += [_stage(stage, model, stage == slowest) for stage in host.stages]
+    if ranks:
+        lines += ["", "A step of each rank, and without the wait for the others:"]
+        lines += [_rank(rank, rank.name == host.name) for rank in ranks]
+    if host.memory:
+        most = ", ".join(f"{name} {size / 2**30:.2f} GiB" for name, size in host.memory.items())
+        lines += ["", f"Memory at most: {most}"]
     if changes:
-        lines += ["", "What to change, each on top of the one before:"]
+        how = "on top of the one before" if together else "by itself"
+        lines += ["", f"What to change, each {how}:"]
         for number, change in enumerate(changes, 1):
             lines += [
                 f"  {number}. {clean(change.what)}: {clean(change.where)}",
-                f"     predicted: {change.predicted_speedup / step:.3g} steps/s, "
+                f"     predicted: {'at most ' * change.upper_bound}"
+                f"{change.predicted_speedup / step:.3g} steps/s, "
                 f"{change.predicted_speedup:.2f} times as fast; "
                 f"then the limit is {clean(change.next_bottleneck)}",
             ]
@@ -60,6 +78,12 @@ def clean(text: str) -> str:
     """Returns text from a trace without what a terminal would obey, and not too long."""
     shown = "".join(c if c.isprintable() else "�" for c in text)
     return shown if len(shown) <= 300 else shown[:299] + "…"
+
+
+def _rank(rank: Rank, slowest: bool) -> str:
+    why = f"  ◀ {WORDS[rank.slow_part]}" if rank.slow_part else "  ◀ slowest" * slowest
+    times = f"{duration(rank.step_seconds):>10} {duration(rank.own_seconds):>10}"
+    return f"  {clean(rank.name)[:40]:<40} {times}{why}"
 
 
 def _stage(stage: Stage, model: Model, slowest: bool) -> str:

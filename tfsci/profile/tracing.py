@@ -7,7 +7,7 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
 the process used meanwhile, and of it all threads but the main one: what tells a stage that computes
 from one that waits (Linux does not know TensorFlow's threads by name); and the datasets that it
-holds: what the stages' functions are called.
+holds, what the stages' functions are called, and what its functions were traced for.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfsci.distributed.launch import detect
-from tfsci.profile import datasets, xplane
+from tfsci.profile import datasets, signatures, xplane
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
 from tfsci.startup import import_tensorflow
 
@@ -208,9 +208,10 @@ def _own_plane(before: dict[str, float], after: dict[str, float]) -> bytes:
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, double_value=value)
-    key = len(numbers) + 1
-    plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, "datasets"
-    plane.stats.add(metadata_id=key, str_value=datasets.held())
+    texts = {"datasets": datasets.held(), "signatures": signatures.held()}
+    for key, (name, text) in enumerate(texts.items(), len(numbers) + 1):
+        plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
+        plane.stats.add(metadata_id=key, str_value=text)
     return space.SerializeToString()
 
 

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfsci.profile import text
-from tfsci.profile.capacity import Model
+from tfsci.profile.capacity import CAUSES, Model
 from tfsci.profile.changes import Change, changes
 from tfsci.profile.pipeline import Stage
+from tfsci.profile.ranks import Rank, compare, own_seconds
 from tfsci.profile.reading import Host, Trace, load
+from tfsci.profile.remedies import remedies
 
 # Fewer steps than this say too little.
 _FEWEST = 3
@@ -19,8 +21,9 @@ _FEWEST = 3
 _WAITING = 0.12
 # A pipeline this close to what the model needs is balanced with it.
 _BALANCED = 0.87
-# A rank this much slower than the others holds them back, where they don't wait for each other.
-_STRAGGLES = 1.2
+_MOST_CHANGES = 3
+# Layers that an answer names.
+_NAMED_LAYERS = 3
 
 _VERDICTS = {
     "compute": "compute-bound",
@@ -46,7 +49,9 @@ class Report:
         breakdown: Seconds of the mean step by part; they add up to it.
         stages: The pipeline from the source on.
         stage: The slowest of them, None where there is no pipeline.
+        cause: Why that is slow, one of `capacity.CAUSES`; empty where the input is not the limit.
         changes: What to change, at most three, the largest gain first.
+        ranks: Each process beside the others, where there are several.
         text: All of it to read in a terminal.
     """
 
@@ -58,7 +63,9 @@ class Report:
     breakdown: dict[str, float]
     stages: tuple[Stage, ...]
     stage: Stage | None
+    cause: str
     changes: tuple[Change, ...]
+    ranks: tuple[Rank, ...]
     text: str
 
     def as_json(self) -> dict[str, object]:
@@ -98,19 +105,16 @@ def judge(trace: Trace) -> Report:
     known = [host for host in trace.hosts if host.steps >= _FEWEST]
     if not known:
         return _unknown(max(trace.hosts, key=lambda host: host.steps))
-    host = max(known, key=_own_seconds)
+    host = max(known, key=own_seconds)
+    among = compare(known) if len(known) > 1 else ()
     model = Model.of(host)
     parts = host.breakdown.parts
     share = parts["input"] / host.step_seconds
     verdict = _verdict(host, model, share)
     stage = model.slowest()
-    if verdict in ("input-bound", "balanced"):
-        found = changes(model)
-    else:
-        found = _other_changes(verdict, host)
-    answer = _answer(verdict, host, model, stage, share)
-    if len(trace.hosts) > 1:
-        answer += _among_ranks(host, known)
+    fed_too_slowly = verdict in ("input-bound", "balanced")
+    found = changes(model) if fed_too_slowly else remedies(verdict, host)
+    answer = _answer(verdict, host, model, stage, share) + _among_ranks(host, among)
     return Report(
         verdict=verdict,
         answer=answer,
@@ -120,8 +124,10 @@ def judge(trace: Trace) -> Report:
         breakdown=parts,
         stages=host.stages,
         stage=stage,
-        changes=found,
-        text=text.write(answer, host, model, stage, found),
+        cause=model.cause(stage) if stage and fed_too_slowly else "",
+        changes=found[:_MOST_CHANGES],
+        ranks=among,
+        text=text.write(answer, host, model, stage, found[:_MOST_CHANGES], fed_too_slowly, among),
     )
 
 
@@ -135,8 +141,8 @@ def _unknown(host: Host) -> Report:
     parts = host.breakdown.parts if host.breakdown else {}
     share = parts["input"] / host.step_seconds if parts else 0.0
     return Report(
-        "unknown", answer, share, host.steps, host.step_seconds, parts, host.stages, None, (),
-        answer,
+        "unknown", answer, share, host.steps, host.step_seconds, parts, host.stages, None, "", (),
+        (), answer,
     )  # fmt: skip
 
 
@@ -166,7 +172,8 @@ def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: 
         how_many = f"{workers} element{'s' if workers > 1 else ''} at a time"
         return (
             f"{title}: {_percent(share)} of each step waits for {stage.name}, stage {stage.index} "
-            f"of {len(host.stages)}, which runs {how_many} at {text.duration(stage.self_seconds)}"
+            f"of {len(host.stages)}, which runs {how_many} at {text.duration(stage.self_seconds)}; "
+            f"{CAUSES[model.cause(stage)]}"
         )
     if verdict == "balanced":
         return f"{title}: the input pipeline is about as fast as the model needs"
@@ -174,7 +181,7 @@ def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: 
         spent = _percent((parts["dispatch"] + parts["python"]) / step)
         return f"{title}: {spent} of each step is spent in Python and in starting operations"
     if verdict == "compile-bound":
-        names = ", ".join(host.compiled[:3]) or "a function"
+        names = ", ".join(list(host.compiled)[:3]) or "a function"
         return (
             f"{title}: {_percent(parts['compile'] / step)} of the time traces or compiles {names}"
         )
@@ -184,47 +191,27 @@ def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: 
         "communication": "waits for the all-reduce",
         "copy": "copies between host and device",
     }[part]
-    return f"{title}: {_percent(parts[part] / step)} of each step {what}"
+    answer = f"{title}: {_percent(parts[part] / step)} of each step {what}"
+    if part == "compute":
+        most = list(host.breakdown.layers.items())[:_NAMED_LAYERS]
+        total = sum(host.breakdown.layers.values())
+        answer += ", most of it in " * bool(most)
+        answer += ", ".join(f"{name} ({_percent(seconds / total)})" for name, seconds in most)
+    return answer
 
 
-def _other_changes(verdict: str, host: Host) -> tuple[Change, ...]:
-    parts, step = host.breakdown.parts, host.step_seconds
-    if verdict == "dispatch-bound":
-        # Ten steps in a call share what a call costs; the operations' own share remains.
-        saved = 0.9 * parts["python"] + 0.5 * parts["dispatch"]
-        what, where = "run several steps in a call", "model.compile(..., steps_per_execution=10)"
-    elif verdict == "compile-bound":
-        saved = parts["compile"]
-        what = "give the function inputs of one shape and type"
-        where = "dataset.batch(batch_size, drop_remainder=True), tensors instead of Python numbers"
-    elif verdict == "communication-bound":
-        saved = parts["communication"] / 2
-        what = "send gradients in 16 bits, or fewer of them: larger batches"
-        where = "hvd.DistributedOptimizer(..., compression=hvd.Compression.fp16)"
-    else:
-        return ()
-    return (Change(what, where, step / (step - saved), "the model's step"),)
-
-
-def _own_seconds(host: Host) -> float:
-    """Returns the time of a step without the wait for other ranks."""
-    return host.step_seconds - host.breakdown.parts["communication"]
-
-
-def _among_ranks(host: Host, hosts: list[Host]) -> str:
-    others = sorted((other for other in hosts if other is not host), key=_own_seconds)
-    if not others:
+def _among_ranks(host: Host, ranks: tuple[Rank, ...]) -> str:
+    if not ranks:
         return ""
-    usual = others[len(others) // 2]
-    if _own_seconds(host) > _STRAGGLES * _own_seconds(usual):
-        mine, theirs = host.breakdown.parts, usual.breakdown.parts
-        where = max(mine.keys() - {"communication"}, key=lambda part: mine[part] - theirs[part])
-        return (
-            f"; {host.name} holds back the others: {text.duration(_own_seconds(host))} a step "
-            f"without the all-reduce, they {text.duration(_own_seconds(usual))}; "
-            f"most of it is {text.WORDS[where]}"
-        )
-    return f"; the slowest of {len(hosts)} ranks is {host.name}"
+    mine = next(rank for rank in ranks if rank.name == host.name)
+    if not mine.slow_part:
+        return f"; {len(ranks)} ranks, about as fast as each other"
+    others = sorted(rank.own_seconds for rank in ranks if rank is not mine)
+    return (
+        f"; {host.name} holds back the others: {text.duration(mine.own_seconds)} a step "
+        f"without the all-reduce, they {text.duration(others[len(others) // 2])}; "
+        f"most of it is {text.WORDS[mine.slow_part]}"
+    )
 
 
 def _percent(share: float) -> str:

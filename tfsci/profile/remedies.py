@@ -1,0 +1,97 @@
+"""What to change where it is not the pipeline that holds the training back."""
+
+from tfsci.profile.changes import Change
+from tfsci.profile.reading import Host
+
+# Steps that are run in one call, and so share what it costs.
+_TOGETHER = 10
+# Keras and a plain loop take less time for a step than this; what is longer is the user's.
+_OWN_PYTHON = 5e-3
+
+
+def remedies(verdict: str, host: Host) -> tuple[Change, ...]:
+    """Returns what to change by the verdict, the largest gain first; each gain is for itself."""
+    rules = {
+        "dispatch-bound": _dispatch,
+        "compile-bound": _compile,
+        "communication-bound": _communication,
+        "copy-bound": _copy,
+    }
+    if verdict not in rules:
+        return ()
+    step = host.step_seconds
+    found = [
+        Change(what, where, step / after, "the model's step", bound)
+        for what, where, after, bound in rules[verdict](host)
+        if after < step
+    ]
+    return tuple(sorted(found, key=lambda change: -change.predicted_speedup))
+
+
+def _dispatch(host: Host):
+    parts, step = host.breakdown.parts, host.step_seconds
+    if parts["python"] > max(_OWN_PYTHON, parts["dispatch"]):
+        yield (
+            "do what Python does between the steps less often (callbacks, logging, work on the "
+            "batch), or in the pipeline",
+            "if step % 100 == 0: ..., or dataset.map(...)",
+            step - parts["python"],
+            True,
+        )
+    saved = (1 - 1 / _TOGETHER) * (parts["python"] + parts["dispatch"])
+    keras = "on_iterator" in host.marker
+    # The operations themselves are started one by one all the same.
+    yield (
+        f"run {_TOGETHER} steps in a call",
+        f"model.compile(..., steps_per_execution={_TOGETHER})"
+        if keras
+        else "a loop over batches within the @tf.function",
+        step - saved,
+        True,
+    )
+    compute = parts["compute"]
+    yield (
+        "give each step twice the work: in examples per second",
+        ".batch(2 * batch_size)",
+        (step + compute) / 2,
+        False,
+    )
+
+
+def _compile(host: Host):
+    what = "give the function inputs of one shape and type"
+    name, known = next(iter(host.compiled.items()), ("", ()))
+    if known:
+        what += f"; {name} was traced for " + " · ".join(known)
+    yield (
+        what,
+        "dataset.batch(batch_size, drop_remainder=True), tensors instead of Python numbers",
+        host.step_seconds - host.breakdown.parts["compile"],
+        False,
+    )
+
+
+def _communication(host: Host):
+    step, shown = host.step_seconds, host.breakdown.parts["communication"]
+    yield (
+        "exchange gradients half as often, in examples per second: twice the batch, or two "
+        "batches for an update",
+        ".batch(2 * batch_size), or --accumulate 2",
+        step - shown / 2,
+        False,
+    )
+    yield (
+        "send gradients in 16 bits",
+        "hvd.DistributedOptimizer(..., compression=hvd.Compression.fp16), or --compression fp16",
+        step - shown / 2,
+        True,
+    )
+
+
+def _copy(host: Host):
+    yield (
+        "copy the next batch to the device while it computes",
+        'dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))',
+        host.step_seconds - host.breakdown.parts["copy"],
+        True,
+    )
