@@ -1,7 +1,9 @@
 """How a command ends: its result, or one line that says what was wrong, and an exit code."""
 
+import atexit
 import contextlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -18,6 +20,9 @@ from tfsci.training.tasks import Classification, Task
 
 # What library code raises for input, files and environments that can't work.
 _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
+
+# What ended the command: with it would go the iterators that it refers to; see `_leave`.
+_kept: list[BaseException] = []
 
 # How long a rank that is not the chief waits before it speaks: where the chief has found the same
 # error the launcher ends this rank meanwhile, and the user reads one line, not one a rank.
@@ -40,7 +45,8 @@ def run(main: Callable[[], object]) -> None:
         main()
     except Interrupted as interrupted:
         _stop(interrupted)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _kept.append(error)
         _end(130, "interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -106,6 +112,8 @@ def _fail(error: BaseException) -> None:
     if _is_echo(error):
         _end(1, f"{name}: rank {rank} stopped because another rank did")
     where = f" (rank {rank} of {world_size})" if rank else ""
+    _kept.append(error)
+    error = _of_pipeline(error) or error
     if isinstance(error, _EXPECTED) and not os.environ.get("TFSCI_DEBUG"):
         _end(2, f"{name}: error: {_one_line(error)}{where}")
     _end(1, "".join(traceback.format_exception(error)).rstrip() + where)
@@ -122,7 +130,17 @@ def _end(code: int, message: str | None = None) -> None:
         print(message, file=sys.stderr, flush=True)
     if _place()[1] > 1:
         os._exit(code)
+    if "tensorflow" in sys.modules:
+        atexit.register(_leave, code)
     sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """Ends without Python's clean-up, in which an iterator waits in vain for Python to run in it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _place() -> tuple[int, int]:
@@ -138,6 +156,17 @@ def _is_echo(error: BaseException) -> bool:
     kind = type(error)
     foreign = kind.__module__.startswith(("tensorflow", "horovod"))
     return foreign and ("orovod" in str(error) or "Horovod" in kind.__name__)
+
+
+def _of_pipeline(error: BaseException) -> ValueError | None:
+    """Returns what a function of the input pipeline raised for its data, where that is the error.
+
+    TensorFlow hands on its text alone, traceback and all.
+    """
+    if type(error).__module__.startswith("tensorflow"):
+        raised = re.search(r"(?m)^(?:\{\{.*\}\} )?ValueError: (.+)$", str(error))
+        return ValueError(raised[1]) if raised else None
+    return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -72,7 +72,7 @@ def test_a_sequential_map_is_made_parallel_until_the_model_is_the_limit():
 def test_the_cores_limit_what_parallel_calls_gain():
     pipeline = model(
         ("Range", 0, 8), ("Map", 5, 8), ("Prefetch", 0, 1), pool_threads=2, cores=2,
-        cpu_seconds=0.045, pipeline_cpu_seconds=0.040,
+        cpu_seconds=0.045, pipeline_ready_seconds=0.040,
     )  # fmt: skip
     first = changes(pipeline)[0]
     assert first.where == ".map(function, num_parallel_calls=2)"
@@ -81,12 +81,12 @@ def test_the_cores_limit_what_parallel_calls_gain():
 
 def test_more_threads_than_cores_only_where_the_function_waits():
     stages = ("Range", 0, 8), ("Map", 5, 8, {"runs_python": True}), ("Prefetch", 0, 1)
-    waiting = model(*stages, pool_threads=2, pipeline_cpu_seconds=0.001)
+    waiting = model(*stages, pool_threads=2, pipeline_ready_seconds=0.001)
     first, second = changes(waiting)
     assert first.predicted_speedup == pytest.approx(2)
     assert "private_threadpool_size = 5" in second.where
     assert second.predicted_speedup == pytest.approx(4)  # both together
-    busy = changes(model(*stages, pool_threads=2, pipeline_cpu_seconds=0.039))
+    busy = changes(model(*stages, pool_threads=2, pipeline_ready_seconds=0.039))
     assert all("num_parallel_calls" not in change.where for change in busy)
     assert "TensorFlow operations" in busy[0].what
 

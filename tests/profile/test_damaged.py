@@ -28,7 +28,7 @@ def sound():
         plane.add("c", "x:Cast", start + 40, 600)
     plane.add("python", "step", 5000, 9, tf_function_call="traced-xla", tracing_count="2")
     own = space.plane("/tfsci:process")
-    own.own(wall_seconds=0.01, cpu_seconds=0.01, worker_cpu_seconds=0.005, cores=2.0)
+    own.own(wall_seconds=0.01, cpu_seconds=0.01, worker_ready_seconds=0.005, cores=2.0)
     return space
 
 

@@ -42,12 +42,12 @@ def test_cpu_time_comes_from_the_plane_of_our_own(tmp_path):
     space = Space()
     steps(space.plane(), 9, 1000, compute=200)
     space.plane("/tfsci:process").own(
-        wall_seconds=0.010, cpu_seconds=0.020, worker_cpu_seconds=0.015, cores=4.0
+        wall_seconds=0.010, cpu_seconds=0.020, worker_ready_seconds=0.015, cores=4.0
     )
     host = load(write(tmp_path, space.bytes())).hosts[0]
     assert (host.cores, host.share) == (4, pytest.approx(0.7))  # 7 steps of 1 ms in 10 ms
     assert host.cpu_seconds_per_step == pytest.approx(0.002)
-    assert host.pipeline_cpu_seconds_per_step == pytest.approx(0.0015 - 0.0002)
+    assert host.pipeline_ready_seconds_per_step == pytest.approx(0.0015 - 0.0002)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.99])

@@ -148,9 +148,18 @@ def _npz(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> S
 
 
 def _folder(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> Source:
-    from tfsci.data import images
+    from tfsci.data import direct, images
 
-    return _converted(spec, images, place, whole_options(spec, options, "size"), data_dir)
+    keep = {key: value for key, value in options.items() if key != "convert"}
+    given = whole_options(spec, keep, "size")
+    match options.get("convert", "yes"):
+        case "yes":
+            return _converted(spec, images, place, given, data_dir)
+        case "no":
+            collection = images.collect(Path(place).expanduser().absolute(), **given)
+            return direct.source(spec, collection)
+        case value:
+            raise ValueError(f"--data {spec}: convert={value}: expected yes or no")
 
 
 def _text(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> Source:

@@ -73,7 +73,7 @@ def convert(spec: str, collection: Collection, folder: Path) -> None:
                 raise
         files, index, labels, given = _gather(work, names)
         splits = split_rows(labels, given)
-        _check_classes(spec, labels, splits, collection)
+        check_classes(spec, labels, splits, collection)
         manifest = store.Manifest(
             spec,
             files,
@@ -169,7 +169,10 @@ def split_rows(labels: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
     return rows | {n: train[part] for n, part in zip(("train", *missing), parts, strict=True)}
 
 
-def _check_classes(spec, labels, splits, collection: Collection) -> None:
+def check_classes(
+    spec: str, labels: np.ndarray, splits: dict[str, np.ndarray], collection: Collection
+) -> None:
+    """Raises a ValueError where a split is empty, or a class can't be trained on and tested."""
     held = {name: np.unique(labels[rows]) for name, rows in splits.items()}
     for name in SPLITS:
         if not len(held[name]):

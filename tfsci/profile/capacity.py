@@ -23,13 +23,15 @@ CAUSES = {
     "shuffle": "it fills its buffer",
     "unprefetched": "nothing is prepared while the model computes",
     "waits": "it waits, for a disk, a network or a clock, rather than computes",
-    "python": "it runs Python, which works on one element at a time",
+    "python": "it holds Python's lock, so that it can work on one element at a time",
     "overhead": "to call it costs more than what it does",
     "computes": "it computes",
 }
 
 # A shuffle that takes more elements than this for each that it gives fills its buffer.
 _FILLS_ABOVE = 1.3
+# Python that holds its lock for more than this share of its time is not worth a second thread.
+_LOCKED_ABOVE = 0.5
 # So many cheap elements a step are better worked on together.
 _MANY, _TINY_SECONDS = 16, 50e-6
 # A pipeline that needs less than this share of the model's time is slow only for being serial.
@@ -49,7 +51,8 @@ class Model:
         pool_threads: Threads that run the pipeline's functions; None where not known.
         cores: CPU cores; None where not known.
         cpu_seconds: CPU time of the process for a step; None where not known.
-        pipeline_cpu_seconds: At most so much of it goes into the pipeline.
+        pipeline_ready_seconds: At most so long the pipeline's work for a step ran or was ready to.
+        lock_share: Share of the time in which Python's lock was taken; None where not known.
     """
 
     stages: tuple[Stage, ...]
@@ -57,7 +60,8 @@ class Model:
     pool_threads: int | None = None
     cores: int | None = None
     cpu_seconds: float | None = None
-    pipeline_cpu_seconds: float | None = None
+    pipeline_ready_seconds: float | None = None
+    lock_share: float | None = None
 
     @classmethod
     def of(cls, host: Host) -> "Model":
@@ -69,7 +73,8 @@ class Model:
             pool_threads=host.pool_threads,
             cores=host.cores,
             cpu_seconds=host.cpu_seconds_per_step,
-            pipeline_cpu_seconds=host.pipeline_cpu_seconds_per_step,
+            pipeline_ready_seconds=host.pipeline_ready_seconds_per_step,
+            lock_share=host.lock_share,
         )
 
     @property
@@ -129,8 +134,18 @@ class Model:
 
     def waits(self, stage: Stage) -> bool:
         """Whether the stage mostly waits (for files, a network, a clock) and needs no CPU."""
-        used = self.pipeline_cpu_seconds
+        used = self.pipeline_ready_seconds
         return used is not None and used < _WAITS_BELOW * stage.seconds_per_step
+
+    def holds_lock(self, stage: Stage) -> bool:
+        """Whether the stage runs Python that lets nothing else run Python meanwhile.
+
+        NumPy, Pillow and the like let go of the lock while they compute.
+        """
+        if not stage.runs_python or self.waits(stage):
+            return False
+        busy = min(stage.seconds_per_step / self.workers(stage) / self.step_seconds(), 1.0)
+        return self.lock_share is None or self.lock_share > _LOCKED_ABOVE * busy
 
     def cause(self, stage: Stage) -> str:
         """Returns why the stage is slow, one of `CAUSES`."""
@@ -140,7 +155,7 @@ class Model:
             return "unprefetched"
         if self.waits(stage):
             return "waits"
-        if stage.runs_python:
+        if self.holds_lock(stage):
             return "python"
         if stage.elements_per_step >= _MANY and stage.self_seconds < _TINY_SECONDS:
             return "overhead"

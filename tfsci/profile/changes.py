@@ -127,7 +127,7 @@ def _parallel_map(model: Model, stage: Stage) -> _Candidate | None:
         wanted = math.ceil(stage.seconds_per_step / model.consumer) + 1
     threads = model.pool_threads or model.cores or wanted
     calls = min(max(wanted, 2), threads)
-    if stage.runs_python and not waits:
+    if model.holds_lock(stage):
         calls = 1  # more threads would wait for Python's lock
     kind = _PARALLEL if stage.kind == "Map" else stage.kind
     after = model.replace(stage, kind=kind, own_thread=True, parallelism=calls)
@@ -157,7 +157,7 @@ def _parallel_map(model: Model, stage: Stage) -> _Candidate | None:
 
 
 def _in_tensorflow(model: Model, stage: Stage) -> _Candidate | None:
-    if is_map(stage) and stage.runs_python and not model.waits(stage):
+    if is_map(stage) and model.holds_lock(stage):
         return _Candidate(
             model.replace(stage, self_seconds=0.0),
             f"write the function of {stage.name} in TensorFlow operations, or keep what it "

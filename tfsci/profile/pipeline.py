@@ -102,8 +102,7 @@ class Pipeline:
             self._drop_relays()
         self._parents = {path: _parent(path, self._works) for path in self._works}
         self._order = _source_first(self._works, self._parents)
-        names = [str(work.stats.get("name", "")) for work in self._works.values()]
-        self._applied = datasets.functions(chains, names)
+        self._chains = chains
 
     def _drop_relays(self) -> None:
         """Drops the generators, without Python, that fetch each replica's part: they only wait."""
@@ -135,7 +134,8 @@ class Pipeline:
             _stage(path, works[path], index, parents, per_step[path], since, *found)
             for path in order
         )
-        stages = [self._named(stage) for stage in stages]
+        applied = datasets.functions(self._chains, map(self._dataset, order))
+        stages = [_named(stage, applied.get(self._dataset(stage.path))) for stage in stages]
         return tuple(
             replace(stage, filling=self._filling(stage.path, windows))
             if stage.kind.startswith("Shuffle")
@@ -152,15 +152,9 @@ class Pipeline:
         )
         return max(into / out, 1.0) if out else 1.0
 
-    def _named(self, stage: Stage) -> Stage:
-        """Returns the stage with its function, where the process that was traced knew it."""
-        name = str(self._works[stage.path].stats.get("name", ""))
-        link = self._applied.get(name)
-        if link is None:
-            return stage
-        known = link.function.isidentifier()  # no lambda
-        name = f"{stage.kind}({link.function})" if known else stage.name
-        return replace(stage, name=name, function=link.function, place=link.place)
+    def _dataset(self, path: str) -> str:
+        """Returns what TensorFlow calls the dataset, ``MapDataset:4``."""
+        return str(self._works[path].stats.get("name", ""))
 
     def _fed(self, windows: np.ndarray) -> list[str]:
         """Returns the paths without those of pipelines that feed something else: a validation."""
@@ -274,6 +268,14 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
         busy_seconds=sum(times.values()) / calls / 1e12 if calls else 0.0,
         runs_python=kind == "Generator" or bool(_PYTHON & times.keys()),
     )
+
+
+def _named(stage: Stage, link: datasets.Link | None) -> Stage:
+    """Returns the stage with its function, where the process that was traced knew it."""
+    if link is None:
+        return stage
+    name = f"{stage.kind}({link.function})" if link.function.isidentifier() else stage.name
+    return replace(stage, name=name, function=link.function, place=link.place)
 
 
 def _count_within(times: np.ndarray, windows: np.ndarray) -> int:

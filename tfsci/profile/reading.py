@@ -35,8 +35,9 @@ class Host:
         share: Share of the trace that those steps fill, where its length was recorded.
         cpu_seconds_per_step: CPU time of the whole process, where recorded and the steps fill most
             of the trace.
-        pipeline_cpu_seconds_per_step: At most so much of it goes into the pipeline: what threads
-            other than the main one used, less the model's operations.
+        pipeline_ready_seconds_per_step: At most so long a step's work on the pipeline ran or was
+            ready to: threads other than the main one, less the model's operations.
+        lock_share: Share of the trace in which Python's lock was taken, where recorded.
         memory: Largest use in bytes by allocator (``GPU_0_bfc``), and of ``process``, its resident
             memory since it began; where recorded.
         devices: Number of GPUs in the trace.
@@ -56,7 +57,8 @@ class Host:
     cores: int | None
     share: float | None
     cpu_seconds_per_step: float | None
-    pipeline_cpu_seconds_per_step: float | None
+    pipeline_ready_seconds_per_step: float | None
+    lock_share: float | None
     memory: dict[str, int]
     devices: int
     events: int
@@ -116,9 +118,9 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
     known = signatures.parse(own.get("signatures"))
     mean = float(lengths.mean()) if len(windows) else float("nan")
     parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
-    pipeline_cpu = _cpu(own, "worker_cpu_seconds", mean) if parts else None
-    if pipeline_cpu is not None and not devices:
-        pipeline_cpu = max(pipeline_cpu - parts.parts["compute"], 0.0)
+    ready = _cpu(own, "worker_ready_seconds", mean) if parts else None
+    if ready is not None and not devices:
+        ready = max(ready - parts.parts["compute"], 0.0)
     wall, cores = _number(own, "wall_seconds"), _number(own, "cores")
     share = float(lengths.sum()) / wall if wall else None
     return Host(
@@ -135,7 +137,8 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         cores=int(cores) if cores else None,
         share=share,
         cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
-        pipeline_cpu_seconds_per_step=pipeline_cpu,
+        pipeline_ready_seconds_per_step=ready,
+        lock_share=_number(own, "lock_share"),
         memory=_memory(cpu, own),
         devices=len(devices),
         events=sum(len(plane.event) for plane in planes),

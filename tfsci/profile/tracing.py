@@ -5,12 +5,14 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 ``ranks<world size>_<n>``, n counting the traces that each has written there before.
 
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
-the process used meanwhile, and of it all threads but the main one: what tells a stage that computes
-from one that waits (Linux does not know TensorFlow's threads by name); and the datasets that it
+the process used meanwhile, and how long its threads but the main one ran or were ready to: what
+tells a stage that computes from one that waits (a trace knows threads by another number than Linux
+does); the share of the time that Python's lock was taken (see `lock`); and the datasets that it
 holds, what the stages' functions are called, and what its functions were traced for.
 """
 
 import contextlib
+import glob
 import os
 import re
 import resource
@@ -25,6 +27,7 @@ from pathlib import Path
 
 from tfsci.distributed.launch import detect
 from tfsci.profile import datasets, signatures, xplane
+from tfsci.profile.lock import LockWatch
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
 from tfsci.startup import import_tensorflow
 
@@ -132,6 +135,8 @@ class Tracer:
                 "another trace is being taken; TensorFlow's profiler takes one at a time"
             ) from None
         self._temporary = temporary
+        self._lock = LockWatch()
+        self._lock.start()
         self._before = _clocks()
 
     def stop(self) -> Path | None:
@@ -145,13 +150,14 @@ class Tracer:
         tf = _tensorflow()
         temporary, self._temporary = self._temporary, None
         after = _clocks()
+        share = self._lock.share()
         try:
             tf.profiler.experimental.stop()
             written = next(Path(temporary).glob("plugins/profile/*/*" + SUFFIX), None)
             if written is None:
                 raise OSError(f"{self.folder}: TensorFlow's profiler wrote no trace")
             with open(written, "ab") as file:
-                file.write(_own_plane(self._before, after))
+                file.write(_own_plane(self._before, after, share))
             self.path = place(self.folder)
             os.replace(written, self.path)
         finally:
@@ -194,16 +200,29 @@ def _clocks() -> dict[str, float]:
     clocks = {"wall_seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
     if hasattr(time, "pthread_getcpuclockid"):
         main = time.pthread_getcpuclockid(threading.main_thread().ident)
-        clocks["worker_cpu_seconds"] = clocks["cpu_seconds"] - time.clock_gettime(main)
+        workers = clocks["cpu_seconds"] - time.clock_gettime(main)
+        clocks["worker_ready_seconds"] = workers + _waiting_for_a_core()
     return clocks
 
 
-def _own_plane(before: dict[str, float], after: dict[str, float]) -> bytes:
+def _waiting_for_a_core() -> float:
+    """Returns how long threads but the main one were ready to run and could not, so far."""
+    main, total = str(threading.main_thread().native_id), 0
+    for path in glob.glob("/proc/self/task/*/schedstat"):
+        # A thread may end meanwhile; Linux may be built without.
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if path.split("/")[-2] != main:
+                total += int(Path(path).read_text().split()[1])
+    return total / 1e9
+
+
+def _own_plane(before: dict[str, float], after: dict[str, float], lock_share: float) -> bytes:
     """Returns a plane to be appended: protobufs one after the other are read as one."""
     space = xplane.messages().XSpace()
     plane = space.planes.add(name=OWN_PLANE)
     numbers = {name: max(after[name] - before[name], 0.0) for name in after}
     numbers["cores"] = float(_cores())
+    numbers["lock_share"] = lock_share
     numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
