@@ -136,7 +136,7 @@ def _end(code: int, message: str | None = None) -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends without Python's clean-up, in which an iterator waits in vain for Python to run in it."""
+    """Ends without Python's clean-up: an iterator waits in it for its threads to run Python."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
