@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tfsci.profile.breakdown import PARTS
 from tfsci.profile.markup import Markup, join, tag
+from tfsci.profile.style import WHITE_ON
 from tfsci.profile.text import WORDS, duration
 
 WIDTH = 1100
@@ -83,7 +84,7 @@ def _segment(part: str, seconds: float, total: float, x, y, width, height):
     yield rectangle(x, y, width, height, part, f"{words}: {duration(seconds)}, {share}")
     for label in (f"{words} {share}", share):
         if len(label) * _CHARACTER + 10 < width:
-            class_ = "pale" if part == "compute" else "dark"
+            class_ = "white" if part in WHITE_ON else "black"
             yield text(x + width / 2, y + height / 2 + 5.5, label, class_, "middle")
             break
 

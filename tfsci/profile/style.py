@@ -8,8 +8,9 @@ COLOURS = {
     "copy": "#CC79A7",
     "input": "#D55E00",
     "dispatch": "#56B4E9",
-    "python": "#999999",
+    "python": "#666666",  # the lighter greys are purple's and green's to some
 }
+WHITE_ON = ("compute", "python")
 
 _PAGE = """
 :root {
@@ -41,8 +42,8 @@ svg text { fill: var(--ink); font-size: 16px; }
 svg .soft { fill: var(--soft); font-size: 14px; }
 svg .name { font-weight: 600; font-size: 15px; }
 svg .strong { font-weight: 700; }
-svg .dark { fill: #000; font-weight: 600; }
-svg .pale { fill: #fff; font-weight: 600; }
+svg .black { fill: #000; font-weight: 600; }
+svg .white { fill: #fff; font-weight: 600; }
 svg .alarm { fill: var(--alarm); font-weight: 700; }
 .rule { stroke: var(--line); stroke-width: 1; fill: none; }
 .link { stroke: var(--soft); stroke-width: 2; fill: none; }
