@@ -12,8 +12,8 @@ from tfsci.profile.text import duration
 # Stages that are drawn; of more, those that take longest.
 _MOST = 24
 
-_TOP, _PITCH, _BOX = 26, 62, 48
-_BOX_WIDTH, _BUFFER_WIDTH, _LABELS = 400, 110, 150
+_TOP, _PITCH, _BOX = 26, 58, 46
+_BOX_WIDTH, _BUFFER_WIDTH, _LABELS = 430, 110, 150
 
 
 def diagram(model: Model, slowest: Stage | None, holds_back: bool) -> Markup:
@@ -43,15 +43,15 @@ def diagram(model: Model, slowest: Stage | None, holds_back: bool) -> Markup:
         drawn += _box(stage, model, left, y, marked, holds_back)
         if stage.buffer and stage.buffered is not None:
             drawn += _buffer(stage, left + _BOX_WIDTH + 24, y)
-        class_ = ("input" if holds_back else "python") if marked else "python"
-        drawn += _bar(need[stage.index], start, y, scale, class_, marked and holds_back)
+        class_ = "input" if marked and holds_back else "python"
+        drawn += _bar(need[stage.index], start, y, scale, class_)
     y = _TOP + len(stages) * _PITCH
     drawn.append(rectangle(left, y, _BOX_WIDTH, _BOX, "box"))
     drawn.append(text(left + 14, y + 29, "the model", "strong"))
     if known:
-        drawn += _bar(model.consumer, start, y, scale, "compute", False)
+        drawn += _bar(model.consumer, start, y, scale, "compute")
         x = start + model.consumer * scale
-        drawn.append(tag("path", d=Markup(f"M{x:.1f} {_TOP - 6}V{y + _BOX}"), class_="demand"))
+        drawn.append(tag("path", d=Markup(f"M{x:.1f} {_TOP}V{y + _BOX}"), class_="demand"))
     drawn += [_link(number, to, left) for number, to in arcs]
     return svg(y + _BOX + 4, "The pipeline from the source to the model", *drawn)
 
@@ -86,8 +86,7 @@ def _arcs(stages: Sequence[Stage], parents: dict[int, int], row: dict[int, int])
 
 def _box(stage: Stage, model: Model, x: float, y: float, marked: bool, holds_back: bool):
     yield rectangle(x, y, _BOX_WIDTH, _BOX, "box slowest" if marked and holds_back else "box")
-    room = _BOX_WIDTH - (100 if marked else 14)
-    yield cut_text(x + 14, y + 2, room, f"{stage.index} {stage.name}", "name")
+    yield cut_text(x + 14, y + 2, _BOX_WIDTH - 18, f"{stage.index} {stage.name}", "name")
     workers = model.workers(stage)
     cost = f"{duration(stage.self_seconds)} × {stage.elements_per_step:.3g}"
     if workers > 1:
@@ -96,7 +95,7 @@ def _box(stage: Stage, model: Model, x: float, y: float, marked: bool, holds_bac
         cost += ", ahead in a thread of its own"
     yield text(x + 14, y + 39, cost, "soft")
     if marked:
-        yield text(x + _BOX_WIDTH - 12, y + 20, "slowest", "alarm" if holds_back else "soft", "end")
+        yield text(x + _BOX_WIDTH - 12, y + 38, "slowest", "alarm" if holds_back else "soft", "end")
 
 
 def _buffer(stage: Stage, x: float, y: float):
@@ -106,12 +105,12 @@ def _buffer(stage: Stage, x: float, y: float):
     yield text(x, y + 39, f"{stage.buffered} of {stage.buffer}", "soft")
 
 
-def _bar(seconds: float, x: float, y: float, scale: float, class_: str, alarm: bool):
+def _bar(seconds: float, x: float, y: float, scale: float, class_: str):
     yield rectangle(x, y + 10, max(seconds * scale, 1), _BOX - 20, class_)
-    style = "alarm" if alarm else "strong"
+    style = "alarm" if class_ == "input" else "strong"
     yield text(WIDTH, y + 20, duration(seconds), style, "end")
-    rate_ = f"{rate(1 / seconds)} steps/s" if seconds > 0 else "—"
-    yield text(WIDTH, y + 39, rate_, "soft", "end")
+    steps = f"{rate(1 / seconds)} steps/s" if seconds > 0 else "—"
+    yield text(WIDTH, y + 39, steps, "soft", "end")
 
 
 def _link(number: int, to: int, left: float) -> Markup:

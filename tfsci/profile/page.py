@@ -19,7 +19,7 @@ from tfsci.profile.verdict import Report
 # Allows the page its own style and nothing else, whatever its text might smuggle in.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
-_MOST_ROWS = 12
+_MOST_ROWS = 10
 _MOST_RANKS = 16
 _SMALL = 0.0005  # share of a step that is not worth a word
 
@@ -196,9 +196,12 @@ def _timeline(host: Host) -> Markup:
     pieces = host.breakdown.timeline if host.breakdown else ()
     if not pieces:
         return Markup()
-    drawn, steps = pictures.timeline(pieces, host.seconds)
+    steps = min(len(host.seconds), pictures.STEPS)
     title = f"The first {steps} steps in time" if steps > 1 else "The first step in time"
-    return _section(title, drawn, about="where nothing is drawn, Python runs")
+    about = "where nothing is drawn, Python runs"
+    if pictures.paused(pieces, host.seconds):
+        about = "and the pause between them, which counts for none"
+    return _section(title, pictures.timeline(pieces, host.seconds), about=about)
 
 
 def _tables(host: Host) -> Markup:

@@ -12,7 +12,8 @@ from tfsci.profile.text import WORDS, duration
 WIDTH = 1100
 
 # Steps that `Breakdown.timeline` holds.
-_STEPS = 5
+STEPS = 5
+
 _LABEL, _TIME = 210, 90  # of a row
 _CHARACTER = 8.8  # at most so wide, at the size that the page gives
 # Pieces of the timeline closer than this, in units of the picture, are drawn as one.
@@ -83,40 +84,44 @@ def _segment(part: str, seconds: float, total: float, x, y, width, height):
     words = WORDS.get(part, part)
     yield rectangle(x, y, width, height, part, f"{words}: {duration(seconds)}, {share}")
     for label in (f"{words} {share}", share):
-        if len(label) * _CHARACTER + 10 < width:
+        if len(label) * _CHARACTER + 16 < width:
             class_ = "white" if part in WHITE_ON else "black"
             yield text(x + width / 2, y + height / 2 + 5.5, label, class_, "middle")
             break
 
 
-def timeline(
-    pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float]
-) -> tuple[Markup, int]:
+def timeline(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float]) -> Markup:
     """Draws a few steps, a lane for each part.
 
     Args:
         pieces: As `Breakdown.timeline` holds them.
         lengths: Seconds of the steps, the first ones first.
-
-    Returns:
-        The picture, and how many steps it shows.
     """
-    ends = list(itertools.accumulate(lengths[:_STEPS]))
+    ends = list(itertools.accumulate(lengths[:STEPS]))
     last = max(end for _, _, end in pieces)
-    # A pause between two steps belongs to neither, and then it isn't known where they start.
-    gapless = last <= ends[-1] * (1 + 1e-6)
-    last = max(ends[-1] if gapless else last, 1e-9)
+    apart = paused(pieces, lengths)
+    last = max(last if apart else ends[-1], 1e-9)
     lanes = [part for part in PARTS if any(part == name for name, _, _ in pieces)]
     height, scale = 34 * len(lanes), (WIDTH - _LABEL - 20) / last
     drawn = [_axis(last, scale, height + 24)]
-    if gapless:
+    if not apart:
         drawn += _steps(ends, scale, height + 24)
     for number, part in enumerate(lanes):
         y = 24 + number * 34
         mine = [(start, end) for name, start, end in pieces if name == part]
         drawn.append(text(0, y + 22, WORDS[part]))
         drawn.append(tag("path", d=_path(mine, scale, y + 5), class_=part))
-    return svg(height + 62, "The first steps in time", *drawn), len(ends)
+    return svg(height + 62, "The first steps in time", *drawn)
+
+
+def paused(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float]) -> bool:
+    """Whether a pause, which belongs to no step, lies between them: where they start isn't known.
+
+    Args:
+        pieces: As for `timeline`.
+        lengths: Likewise.
+    """
+    return max(end for _, _, end in pieces) > sum(lengths[:STEPS]) * (1 + 1e-6)
 
 
 def _axis(last: float, scale: float, y: float) -> Markup:
