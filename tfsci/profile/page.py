@@ -200,7 +200,7 @@ def _timeline(host: Host) -> Markup:
     title = f"The first {steps} steps in time" if steps > 1 else "The first step in time"
     about = "where nothing is drawn, Python runs"
     if pictures.paused(pieces, host.seconds):
-        about = "and the pause between them, which counts for none"
+        about = "and the pauses between them, which count for none"
     return _section(title, pictures.timeline(pieces, host.seconds), about=about)
 
 
