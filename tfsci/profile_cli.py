@@ -39,13 +39,45 @@ def _parser() -> Parser:
     add = command("report", _report, "say what a trace shows")
     add("folder", type=Path, metavar="DIR", help="a trace's folder, or a run folder with one")
     add("--json", type=Path, metavar="FILE", help="write the report as JSON, too")
+    add("--html", type=Path, metavar="FILE", help="write it as a page with pictures, too")
+    add = command("open", _open, "show it as a page with pictures in the browser")
+    add("folder", type=Path, metavar="DIR", help="a trace's folder, or a run folder with one")
+    about = "serve the page at this port (default: one that is free)"
+    add("--port", type=_port, default=0, metavar="N", help=about)
+    add("--no-browser", action="store_true", help="say the address alone")
     return parser
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from tfsci import profile
+    from tfsci.profile import page
+    from tfsci.profile.verdict import judge
 
-    found = profile.report(arguments.folder)
+    html = arguments.html
+    if html and not html.absolute().parent.is_dir():  # before the reading takes its time
+        raise FileNotFoundError(f"--html {html}: no such folder; make it first")
+    if html and html.is_dir():
+        raise ValueError(f"--html {html}: a folder; expected a file")
+    trace = profile.load(arguments.folder)
+    found = judge(trace)
     print(found.text)
     if arguments.json:
         found.write_json(arguments.json)
+    if html:
+        page.write(html, found, trace)
+
+
+def _open(arguments: argparse.Namespace) -> None:
+    from tfsci import profile
+    from tfsci.profile import page, serving
+    from tfsci.profile.verdict import judge
+
+    trace = profile.load(arguments.folder)
+    shown = page.of_files(judge(trace), trace)
+    serving.show(shown, arguments.port, browser=not arguments.no_browser)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a port, 1 to 65535")
+    return int(text)
