@@ -39,6 +39,11 @@ def _parser() -> Parser:
     add = command("report", _report, "say what a trace shows")
     add("folder", type=Path, metavar="DIR", help="a trace's folder, or a run folder with one")
     add("--json", type=Path, metavar="FILE", help="write the report as JSON, too")
+    add = command("scaling", _scaling, "compare runs at several world sizes")
+    add("paths", type=Path, nargs="+", metavar="RUN_DIR | FILE",
+        help="run folders, or one CSV file with the columns world_size and seconds")  # fmt: skip
+    add("--output", type=Path, metavar="PNG", help="draw the speed-up into this file")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
     return parser
 
 
@@ -49,3 +54,27 @@ def _report(arguments: argparse.Namespace) -> None:
     print(found.text)
     if arguments.json:
         found.write_json(arguments.json)
+
+
+def _scaling(arguments: argparse.Namespace) -> None:
+    from tfsci.profile import scaling
+
+    _check_folders(arguments, "output", "json")
+    found = scaling.analyse(*scaling.read(arguments.paths))
+    print(found.text)
+    if arguments.json:
+        found.write_json(arguments.json)
+    if arguments.output:
+        from tfsci.plots import save_scaling
+
+        save_scaling(arguments.output, found)
+
+
+def _check_folders(arguments: argparse.Namespace, *options: str) -> None:
+    """Says at once, not after the work, that a file can't be written."""
+    for option in options:
+        path = getattr(arguments, option)
+        if path and not path.parent.is_dir():
+            raise ValueError(f"--{option} {path}: no such folder")
+        if path and path.is_dir():
+            raise ValueError(f"--{option} {path}: is a folder; name a file")
