@@ -44,6 +44,9 @@ def _parser() -> Parser:
         help="run folders, or one CSV file with the columns world_size and seconds")  # fmt: skip
     add("--output", type=Path, metavar="PNG", help="draw the speed-up into this file")
     add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    add = command("timeline", _timeline, "say what Horovod's timeline shows")
+    add("file", type=Path, metavar="FILE", help="timeline.json, or a run folder with one")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
     return parser
 
 
@@ -68,6 +71,16 @@ def _scaling(arguments: argparse.Namespace) -> None:
         from tfsci.plots import save_scaling
 
         save_scaling(arguments.output, found)
+
+
+def _timeline(arguments: argparse.Namespace) -> None:
+    from tfsci.profile import timeline
+
+    _check_folders(arguments, "json")
+    found = timeline.digest(arguments.file)
+    print(found.text)
+    if arguments.json:
+        found.write_json(arguments.json)
 
 
 def _check_folders(arguments: argparse.Namespace, *options: str) -> None:
