@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 # Buckets of this size are large enough that a message's own cost is small beside its bytes.
 _BUCKET_BYTES = 4 << 20
-# A rank that is last in so many steps is one, where others would be by chance; of so many steps.
-_STRAGGLES, _FEWEST_TOLD = 0.8, 5
+# A rank that is last in so many steps is a straggler, where others would be last by chance.
+_STRAGGLES = 0.8
+# Of so many steps, and of half of them: those that the file tells of unasked are a run's first.
+_FEWEST_TOLD = 5
 # What takes less than this share of a step is not worth a change.
 _WORTH = 0.05
 # A share of a step that is much.
@@ -43,7 +45,7 @@ def suggest(digest: "Digest") -> Suggestion:
     """Returns what costs a step most of what can be changed."""
     step, waiting = digest.step_seconds, digest.waiting
     rank = max(waiting.last, key=waiting.last.get, default=None)
-    straggles = waiting.told >= _FEWEST_TOLD and waiting.last.get(rank, 0) >= _STRAGGLES
+    straggles = _is_told(digest) and waiting.last.get(rank, 0) >= _STRAGGLES
     lost = waiting.behind[rank] * waiting.last[rank] if straggles else 0.0
     saved = max(0.0, digest.messages - _needed(digest)) * (digest.message_seconds or 0)
     if lost > max(saved, _WORTH * step):
@@ -51,7 +53,7 @@ def suggest(digest: "Digest") -> Suggestion:
     if saved > _WORTH * step:
         return _small_messages(digest, saved)
     if waiting.seconds > _MUCH * step:
-        return _uneven(rank, waiting, step)
+        return _uneven(rank if _is_told(digest) else None, waiting, step)
     if digest.parts["exchange"] > _MUCH * step:
         return _slow_exchange(digest)
     moves = sum(digest.parts[part] for part in ("exchange", "copy in", "copy out")) / step
@@ -62,6 +64,10 @@ def suggest(digest: "Digest") -> Suggestion:
         "no part of the exchange that can be shortened takes much of a step",
         {},
     )
+
+
+def _is_told(digest: "Digest") -> bool:
+    return digest.waiting.told >= max(_FEWEST_TOLD, digest.steps / 2)
 
 
 def _needed(digest: "Digest") -> int:
@@ -104,9 +110,9 @@ def _uneven(rank: int | None, waiting: "Waiting", step: float) -> Suggestion:
         f"Uneven: from the first rank to the last it takes {duration(waiting.seconds)} of "
         f"{duration(step)}"
     )
-    if waiting.told >= _FEWEST_TOLD:
+    if rank is not None:
         what = "give the ranks equal work: samples of equal length, cores of their own"
-        often = percent(waiting.last.get(rank, 0))
+        often = percent(waiting.last[rank])
         why = f"which rank is last changes; rank {rank}, the most often, is in {often} of the steps"
         return Suggestion("uneven", answer, what, why, {})
     environ = {"HOROVOD_CACHE_CAPACITY": "0"}

@@ -15,7 +15,7 @@ _WORDS = {
     "copy out": "out of it",
     "queue": "waiting for its turn",
     "negotiation": "waiting for the last rank",
-    "nothing": "no gradient there yet",
+    "nothing": "no tensor there yet",
 }
 _BAR, _WIDTH = 30, 100
 
@@ -26,7 +26,7 @@ def write(digest: "Digest", suggestion: "Suggestion") -> str:
         suggestion.answer,
         "",
         f"The exchange takes {duration(digest.exchange_seconds)} of a step of "
-        f"{duration(digest.step_seconds)} (mean of {digest.steps}), from the first gradient to the "
+        f"{duration(digest.step_seconds)} (mean of {digest.steps}), from the first tensor to the "
         "last:",
     ]
     for part, seconds in digest.parts.items():
