@@ -39,7 +39,7 @@ class TestPublishedTimes:
             "63 % of their time is communication"
         )
         assert "warm-up, compilation" in found.flags[1]
-        assert "8 ranks take 10.7 s, 4 take 8.78 s" in found.flags[2]
+        assert "8 ranks take 10.7 s, against 8.78 s on 4" in found.flags[2]
         assert found.predictions == {}  # neither law falls and rises so
 
     def test_thetagpu_has_a_slow_run_on_2(self):
@@ -192,6 +192,13 @@ class TestReading:
     def test_other_data_are_not_compared(self, run_folder):
         folders = [run_folder("a", 1, 100), run_folder("b", 2, 160, data="galaxies")]
         with pytest.raises(ValueError, match="data is 'galaxies' and 'digits'"):
+            read(folders)
+
+    def test_other_models_are_not_compared(self, run_folder):
+        folders = [run_folder("a", 1, 100), run_folder("b", 2, 160)]
+        text = (folders[1] / "config.json").read_text().replace("cnn", "resnet")
+        (folders[1] / "config.json").write_text(text)
+        with pytest.raises(ValueError, match="model name is 'resnet' and 'cnn'"):
             read(folders)
 
     def test_a_run_whose_ranks_changed(self, run_folder):

@@ -121,7 +121,7 @@ class TestByHand:
 
     def test_the_straggler(self, digest):
         assert digest.waiting == timeline.Waiting(
-            pytest.approx(0.020), 5, {1: 1.0}, {1: pytest.approx(0.020)}
+            pytest.approx(0.020), 5, {1: 1.0}, {1: pytest.approx(0.020)}, unseen=0.0
         )
         assert digest.suggestion.verdict == "straggler"
         assert "rank 1 is last in 100 % of the steps" in digest.suggestion.answer
@@ -140,7 +140,17 @@ class TestSuggestions:
     def test_where_the_file_does_not_tell_who_is_last_it_says_how_to_learn_it(self, written):
         found = timeline.digest(written(steps(late=40_000, told=False)))
         assert (found.waiting.told, found.waiting.last) == (0, {})
-        assert found.suggestion.environ == {"HOROVOD_CACHE_CAPACITY": "0"}
+        assert found.suggestion.environ["HOROVOD_CACHE_CAPACITY"] == "0"
+
+    def test_what_rank_0_did_not_look_at_is_said(self, written):
+        def looking(t):
+            yield {"ph": "i", "name": "CYCLE_START", "ts": t - 20_000, "s": "g"}
+            yield {"ph": "i", "name": "CYCLE_START", "ts": t - 10, "s": "g"}
+            yield from step(t, late=0)
+
+        found = timeline.digest(written(looking(10**6 + i * PERIOD) for i in range(6)))
+        assert found.waiting.unseen == pytest.approx(0.01999)
+        assert "rank 0 may be late by 20 ms unseen" in found.text
 
     def test_ranks_heard_in_one_round_are_not_late(self, written):
         found = timeline.digest(written(steps(late=400)))
@@ -193,12 +203,12 @@ def test_messages_that_are_begun_before_the_last_one_ends(written):
 class TestFiles:
     WHOLE = text(steps())
 
-    @given(st.integers(1, 5000))
+    @given(st.integers(1, len(WHOLE) // 7))  # not more than two of six steps
     def test_a_killed_job_s_file_is_read_as_far_as_it_goes(self, tmp_path_factory, cut):
         file = tmp_path_factory.mktemp("killed") / "timeline.json"
         file.write_text(self.WHOLE[:-cut])
         found, whole = read(file), len(TENSORS) * 6
-        assert len(TENSORS) * 3 < len(found) <= whole
+        assert len(TENSORS) * 4 <= len(found) <= whole
         assert timeline.digest(file).exchange_seconds == pytest.approx(0.050)
 
     def test_a_file_without_its_last_bracket_has_all_steps(self, tmp_path):
@@ -266,9 +276,10 @@ class TestRealRanks:
         assert fused.messages <= 5
         assert alone.exchange_seconds / fused.exchange_seconds >= 1.3
 
-    def test_a_rank_that_sleeps_is_named(self, average):
-        found = average(1, 0.2, HOROVOD_CACHE_CAPACITY="0")
+    @pytest.mark.parametrize("slow", [0, 1])
+    def test_a_rank_that_sleeps_is_named(self, average, slow):
+        found = average(slow, 0.2, HOROVOD_CACHE_CAPACITY="0", HOROVOD_CYCLE_TIME="0.02")
         assert found.suggestion.verdict == "straggler"
-        assert found.waiting.last[1] > 0.9
-        assert found.waiting.behind[1] == pytest.approx(0.2, abs=0.1)
-        assert "rank 1" in found.suggestion.answer
+        assert found.waiting.last[slow] > 0.9
+        assert found.waiting.behind[slow] == pytest.approx(0.2, abs=0.1)
+        assert f"rank {slow}" in found.suggestion.answer

@@ -108,11 +108,13 @@ def _json(path: Path) -> dict:
 
 def _compare(path: Path, options: dict, other: Path, others: dict) -> None:
     for name in _DECIDES_SPEED:
-        if options.get(name) != others.get(name):
-            raise ValueError(
-                f"{path} and {other} can't be compared: {name} is {options.get(name)!r} and "
-                f"{others.get(name)!r}"
-            )
+        mine, theirs = options.get(name), others.get(name)
+        if mine == theirs:
+            continue
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            key = next(key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key))
+            name, mine, theirs = f"{name} {key}", mine.get(key), theirs.get(key)
+        raise ValueError(f"{path} and {other} can't be compared: {name} is {mine!r} and {theirs!r}")
 
 
 def _table(path: Path) -> tuple[list[Point], bool]:

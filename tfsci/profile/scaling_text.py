@@ -76,8 +76,8 @@ def flags(sizes: Sequence["Size"]) -> tuple[str, ...]:
     for size in sizes:
         if size.slower_than:
             found.append(
-                f"{size.world_size} ranks take {duration(size.seconds)}, {size.slower_than} take "
-                f"{duration(by_size[size.slower_than].seconds)}: what is added in communication "
+                f"{size.world_size} ranks take {duration(size.seconds)}, against "
+                f"{duration(by_size[size.slower_than].seconds)} on {size.slower_than}: what is added in communication "
                 "is more than what is saved; use fewer, or give each more work (a larger batch)"
             )
     return tuple(found)

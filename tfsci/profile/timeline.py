@@ -54,12 +54,16 @@ class Waiting:
         told: In how many steps the file tells which rank was last.
         last: Rank: share of those steps that it holds up, being last by more than a millisecond.
         behind: Rank: mean seconds that it is later than the one before it, in these steps.
+        unseen: So much rank 0 may be later than the others without being seen to be, as it looks
+            what they have at such intervals while it has nothing itself; the median, None where
+            the file doesn't mark its cycles.
     """
 
     seconds: float
     told: int
     last: dict[int, float]
     behind: dict[int, float]
+    unseen: float | None
 
 
 @dataclass(frozen=True)
@@ -246,9 +250,11 @@ def _waiting(rounds: list[list[Exchange]]) -> Waiting:
         lag, rank = max(lags, default=(0, None))
         if lag > _LATE:
             behind[rank].append(lag)
+    unseen = statistics.median(min(step, key=lambda each: each.asked).unseen for step in rounds)
     return Waiting(
         seconds=statistics.fmean(longest),
         told=told,
         last={rank: len(lags) / told for rank, lags in sorted(behind.items())},
         behind={rank: statistics.fmean(lags) for rank, lags in sorted(behind.items())},
+        unseen=None if math.isnan(unseen) else unseen / 1e6,
     )

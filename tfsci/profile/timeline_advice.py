@@ -115,8 +115,8 @@ def _uneven(rank: int | None, waiting: "Waiting", step: float) -> Suggestion:
         often = percent(waiting.last[rank])
         why = f"which rank is last changes; rank {rank}, the most often, is in {often} of the steps"
         return Suggestion("uneven", answer, what, why, {})
-    environ = {"HOROVOD_CACHE_CAPACITY": "0"}
-    what = "trace again with HOROVOD_CACHE_CAPACITY=0"
+    environ = {"HOROVOD_CACHE_CAPACITY": "0", "HOROVOD_CYCLE_TIME": "0.02"}
+    what = "trace again with HOROVOD_CACHE_CAPACITY=0 HOROVOD_CYCLE_TIME=0.02"
     why = "the file then tells which rank is last, and whether it is always the same"
     return Suggestion("uneven", answer, what, why, environ)
 

@@ -4,6 +4,8 @@ Rank 0 writes it (``HOROVOD_TIMELINE``, our ``--horovod-timeline``). A tensor is
 the first rank that has it to the last, then exchanged, in activities that follow one another. What
 is fused into one message does each activity together. Horovod remembers tensors that it has seen,
 and then tells no more which rank was ready when; ``HOROVOD_CACHE_CAPACITY=0`` makes it forget.
+While rank 0 has no gradient it looks every 100 ``HOROVOD_CYCLE_TIME`` only (ours), and hears late
+of the other ranks'.
 """
 
 import json
@@ -42,6 +44,8 @@ class Exchange:
         end: When the result was there.
         size: Bytes of the result, None where the file doesn't tell.
         message: Number of the message it was in; the tensors of one were fused.
+        unseen: How long rank 0 had not looked what is ready when it saw that this tensor is, NaN
+            where cycles are not marked.
         parts: What was done from start to end: (``queue``, ``copy in``, ``exchange`` or
             ``copy out``, start, end).
     """
@@ -55,6 +59,7 @@ class Exchange:
     end: float = math.nan
     size: int | None = None
     message: int = -1
+    unseen: float = math.nan
     parts: list[tuple[str, float, float]] = field(default_factory=list)
 
 
@@ -106,16 +111,18 @@ def _exchanges(events: list[dict] | None) -> list[Exchange] | None:
     if not events or "start_time_since_epoch_in_micros" not in events[0]["args"]:
         return None
     names, now, open_, found = {}, {}, {}, []
-    groups = _Groups()
+    groups, before, unseen = _Groups(), math.nan, math.nan
     for event in events:
         phase = event["ph"]
         if phase == "M":
             if event["name"] == "process_name":
                 names[event["pid"]] = event["args"].get("name")
             continue
+        time = event["ts"]
         if phase == "i":
+            unseen, before = time - before, time
             continue
-        lane, time = event["pid"], event["ts"]
+        lane, before = event["pid"], time
         stack = open_.setdefault(lane, [])
         if phase == "B":
             name = event["name"]
@@ -123,7 +130,7 @@ def _exchanges(events: list[dict] | None) -> list[Exchange] | None:
                 if lane not in now:
                     now[lane] = Exchange(names.get(lane) or f"tensor {lane}")
                 if name.startswith("NEGOTIATE_"):
-                    now[lane].asked = time
+                    now[lane].asked, now[lane].unseen = time, unseen
                 else:
                     now[lane].kind, now[lane].start = name, time
             elif _part(name) == "exchange":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tfsci.profile.text import clean, duration
 
 if TYPE_CHECKING:
-    from tfsci.profile.timeline import Digest, Waiting
+    from tfsci.profile.timeline import Digest
     from tfsci.profile.timeline_advice import Suggestion
 
 _WORDS = {
@@ -18,6 +18,8 @@ _WORDS = {
     "nothing": "no tensor there yet",
 }
 _BAR, _WIDTH = 30, 100
+# A share of a step that is worth a line.
+_MUCH = 0.1
 
 
 def write(digest: "Digest", suggestion: "Suggestion") -> str:
@@ -33,7 +35,7 @@ def write(digest: "Digest", suggestion: "Suggestion") -> str:
         share = seconds / digest.exchange_seconds
         bar = "█" * round(share * _BAR)
         lines.append(f"  {_WORDS[part]:<26}{duration(seconds):>10} {share:6.1%}  {bar}".rstrip())
-    lines += ["", *_messages(digest), "", *_ranks(digest.waiting, digest.steps), ""]
+    lines += ["", *_messages(digest), "", *_ranks(digest), ""]
     for line in (f"What to change: {suggestion.what}", f"  because {suggestion.why}"):
         lines += textwrap.wrap(line, _WIDTH, subsequent_indent="  ")
     return "\n".join(map(clean, lines))
@@ -58,17 +60,23 @@ def _messages(digest: "Digest") -> list[str]:
     return lines
 
 
-def _ranks(waiting: "Waiting", steps: int) -> list[str]:
+def _ranks(digest: "Digest") -> list[str]:
+    waiting = digest.waiting
     lines = [f"A step waits {duration(waiting.seconds)} from the first rank to the last."]
     for rank, share in waiting.last.items():
         lines.append(
             f"  rank {rank} is last in {percent(share)} of {waiting.told} steps, then by "
             f"{duration(waiting.behind[rank])}"
         )
-    if waiting.told < steps:
+    if waiting.told < digest.steps:
         lines.append(
-            f"  which rank was last is told in {waiting.told} of {steps} steps; "
-            "HOROVOD_CACHE_CAPACITY=0 has it told in all"
+            f"  which rank was last is told in {waiting.told} of {digest.steps} steps; with "
+            "HOROVOD_CACHE_CAPACITY=0 in all"
+        )
+    if waiting.unseen and waiting.unseen > _MUCH * digest.step_seconds:
+        lines.append(
+            f"  rank 0 may be late by {duration(waiting.unseen)} unseen; with "
+            "HOROVOD_CYCLE_TIME=0.02 it looks more often"
         )
     return lines
 
