@@ -45,7 +45,9 @@ def scaling_curve(found: Scaling, ax: "Axes | None" = None) -> "Axes":
         off = [predictor.seconds(x) for x in n]
         low = [first.cost / e.high for e in off]
         # Nothing is drawn above twice the ideal, where a time might be 0.
-        high = [min(first.cost / e.low, 2 * x) if e.low else 2 * x for x, e in zip(n, off)]  # noqa: B905
+        high = [
+            min(first.cost / e.low, 2 * x) if e.low else 2 * x for x, e in zip(n, off, strict=True)
+        ]
         ax.fill_between(
             n, low, high, color=BLUE, alpha=0.15, linewidth=0,
             label=f"95 % of runs by {_LAWS[predictor.name][0]}",

@@ -77,8 +77,9 @@ def flags(sizes: Sequence["Size"]) -> tuple[str, ...]:
         if size.slower_than:
             found.append(
                 f"{size.world_size} ranks take {duration(size.seconds)}, against "
-                f"{duration(by_size[size.slower_than].seconds)} on {size.slower_than}: what is added in communication "
-                "is more than what is saved; use fewer, or give each more work (a larger batch)"
+                f"{duration(by_size[size.slower_than].seconds)} on {size.slower_than}: what is "
+                "added in communication is more than what is saved; use fewer, or give each more "
+                "work (a larger batch)"
             )
     return tuple(found)
 
