@@ -6,8 +6,6 @@ From Horovod's timelines of rank 0, of a small GPT. Before: a message for each g
 buckets of 4 MB, the last layers' first, as `tfsci.distributed.averaging` sends them.
 """
 
-import collections
-import json
 import os
 import statistics
 import subprocess
@@ -15,57 +13,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from tfsci.plots import BLUE, GREY, ORANGE
+from tfsci.profile.intervals import union
+from tfsci.profile.timeline import span, steps
+from tfsci.profile.timeline_events import Exchange, read
 
 ROOT = Path(__file__).parents[1]
 KINDS = {"Before: each gradient for itself": "0", "After: in buckets of 4 MB": str(4 << 20)}
 
 
-def timeline(folder: Path, bucket_bytes: str) -> list[dict]:
-    """Returns the events of a short training."""
+def timeline(folder: Path, bucket_bytes: str) -> list[list[Exchange]]:
+    """Returns the steps of a short training."""
     script = [ROOT / "scripts" / "train_gpt.py", "--data", "sequences:samples=400"]
-    options = [
-        "--variant",
-        "3m",
-        "--epochs",
-        "2",
-        "--quiet",
-        "--horovod-timeline",
-        "--output",
-        folder,
-    ]
+    options = ["--variant", "3m", "--epochs", "2", "--quiet", "--horovod-timeline", "--output"]
     command = [Path(sys.executable).parent / "horovodrun", "-np", "2", sys.executable]
     environ = os.environ | {"HOROVOD_FUSION_THRESHOLD": bucket_bytes}
-    subprocess.run([*command, *script, *options], env=environ, check=True, capture_output=True)
-    return json.loads((folder / "timeline.json").read_text())
-
-
-def intervals(events: list[dict]) -> list[tuple[str, str, float, float]]:
-    """Returns (tensor, what, start, end) in ms of what ranks negotiate and add up."""
-    names, open_, found = {}, {}, []
-    for event in events:
-        lane = event.get("pid")
-        if event["ph"] == "M" and event["name"] == "process_name":
-            names[lane] = event["args"].get("name", "")
-        elif event["ph"] == "B":
-            open_.setdefault(lane, []).append((event["name"], event["ts"]))
-        elif event["ph"] == "E" and open_.get(lane):
-            what, start = open_[lane].pop()
-            if what in ("NEGOTIATE_ALLREDUCE", "ALLREDUCE"):
-                found.append((names[lane], what, start / 1e3, event["ts"] / 1e3))
-    return found
-
-
-def steps(found: list[tuple]) -> list[list[tuple]]:
-    """Returns the intervals of each training step: each gradient is exchanged once in it."""
-    by_step, count = {}, collections.Counter()
-    for each in sorted(found, key=lambda each: each[2]):
-        if "gradient" in each[0]:
-            by_step.setdefault(count[each[:2]], []).append(each)
-            count[each[:2]] += 1
-    return list(by_step.values())
+    subprocess.run(
+        [*command, *script, *options, folder], env=environ, check=True, capture_output=True
+    )
+    return steps([each for each in read(folder) if "gradient" in each.tensor])
 
 
 def draw(path: Path) -> None:
@@ -74,48 +43,33 @@ def draw(path: Path) -> None:
     rows = figure.subplots(2, 1, sharex=True)
     with tempfile.TemporaryDirectory() as folder:
         for i, (ax, (title, size)) in enumerate(zip(rows, KINDS.items(), strict=True)):
-            found = steps(intervals(timeline(Path(folder) / str(i), size)))
-            lengths = [max(e[3] for e in s) - min(e[2] for e in s) for s in found]
-            typical = lengths.index(statistics.median_low(lengths))
-            step = found[typical]
-            start = min(each[2] for each in step)
-            lanes = {
-                n: k
-                for k, n in enumerate(dict.fromkeys(e[0] for e in sorted(step, key=lambda e: e[2])))
-            }
-            for what, colour in (("NEGOTIATE_ALLREDUCE", ORANGE), ("ALLREDUCE", BLUE)):
-                bars = [e for e in step if e[1] == what]
+            found = timeline(Path(folder) / str(i), size)
+            lengths = [end - start for start, end in map(span, found)]
+            step = found[lengths.index(statistics.median_low(lengths))]
+            (start, end), step = span(step), sorted(step, key=lambda each: each.asked)
+            for colour, bars in (
+                (ORANGE, [(each.asked, each.agreed) for each in step]),
+                (BLUE, [(each.start, each.end) for each in step]),
+            ):
                 ax.barh(
-                    [lanes[e[0]] for e in bars],
-                    [e[3] - e[2] for e in bars],
-                    left=[e[2] - start for e in bars],
+                    range(len(step)),
+                    [(b - a) / 1e3 for a, b in bars],
+                    left=[(a - start) / 1e3 for a, b in bars],
                     color=colour,
                     height=0.9,
                 )
-            busy = sum(b - a for a, b in union([e[2:] for e in step if e[1] == "ALLREDUCE"]))
-            ax.set_title(
-                f"{title}: {lengths[typical]:.0f} ms, in {busy:.0f} of them something is added up"
-            )
+            added = union(np.array([(each.start, each.end) for each in step], np.int64))
+            total, busy = (end - start) / 1e3, np.diff(added).sum() / 1e3
+            ax.set_title(f"{title}: {total:.0f} ms, in {busy:.0f} of them something is added up")
             ax.invert_yaxis()
             ax.set_ylabel("gradients")
             ax.spines[["top", "right"]].set_visible(False)
-            print(f"{title}: {lengths[typical]:.1f} ms, {busy:.1f} ms of all-reduce")
+            print(f"{title}: {total:.1f} ms, {busy:.1f} ms of all-reduce")
     rows[-1].set_xlabel("ms since the step's first gradient was ready on a rank")
     rows[0].bar(0, 0, color=ORANGE, label="waits for the other rank, or for its turn")
     rows[0].bar(0, 0, color=BLUE, label="is added up")
     rows[0].legend(frameon=False, loc="upper right", labelcolor=GREY)
     figure.savefig(path, dpi=100)
-
-
-def union(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns spans that overlap as one."""
-    merged = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ def _parser() -> Parser:
     about = "serve the page at this port (default: one that is free)"
     add("--port", type=_port, default=0, metavar="N", help=about)
     add("--no-browser", action="store_true", help="say the address alone")
+    add = command("scaling", _scaling, "compare runs at several world sizes")
+    add("paths", type=Path, nargs="+", metavar="RUN_DIR | FILE",
+        help="run folders, or one CSV file with the columns world_size and seconds")  # fmt: skip
+    add("--output", type=Path, metavar="PNG", help="draw the speed-up into this file")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    add = command("timeline", _timeline, "say what Horovod's timeline shows")
+    add("file", type=Path, metavar="FILE", help="timeline.json, or a run folder with one")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
     return parser
 
 
@@ -81,3 +89,37 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a port, 1 to 65535")
     return int(text)
+
+
+def _scaling(arguments: argparse.Namespace) -> None:
+    from tfsci.profile import scaling
+
+    _check_folders(arguments, "output", "json")
+    found = scaling.analyse(*scaling.read(arguments.paths))
+    print(found.text)
+    if arguments.json:
+        found.write_json(arguments.json)
+    if arguments.output:
+        from tfsci.plots import save_scaling
+
+        save_scaling(arguments.output, found)
+
+
+def _timeline(arguments: argparse.Namespace) -> None:
+    from tfsci.profile import timeline
+
+    _check_folders(arguments, "json")
+    found = timeline.digest(arguments.file)
+    print(found.text)
+    if arguments.json:
+        found.write_json(arguments.json)
+
+
+def _check_folders(arguments: argparse.Namespace, *options: str) -> None:
+    """Says at once, not after the work, that a file can't be written."""
+    for option in options:
+        path = getattr(arguments, option)
+        if path and not path.parent.is_dir():
+            raise ValueError(f"--{option} {path}: no such folder")
+        if path and path.is_dir():
+            raise ValueError(f"--{option} {path}: is a folder; name a file")

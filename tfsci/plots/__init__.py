@@ -4,6 +4,7 @@ from tfsci.plots.baselines import comparison, save_comparison
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 from tfsci.plots.curves import learning_curve, save_curves
 from tfsci.plots.samples import contact_sheet
+from tfsci.plots.scaling import save_scaling, scaling_curve
 
 __all__ = [
     "BLUE",
@@ -14,4 +15,6 @@ __all__ = [
     "learning_curve",
     "save_comparison",
     "save_curves",
+    "save_scaling",
+    "scaling_curve",
 ]
