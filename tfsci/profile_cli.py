@@ -101,28 +101,18 @@ def _input(arguments: argparse.Namespace) -> None:
 
 def _roofline(arguments: argparse.Namespace) -> None:
     from tfsci import machine, plots, startup
-    from tfsci.models import sizes
 
-    size, precision = arguments.batch_size, arguments.precision
     for option, path in (("--json", arguments.json), ("--output", arguments.output)):
         if path and (not path.absolute().parent.is_dir() or path.is_dir()):
             raise ValueError(f"{option} {path}: expected a file in a folder that is there")
     if arguments.output and arguments.output.suffix.lower() != ".png":
         raise ValueError(f"--output {arguments.output}: expected a name that ends with .png")
-    tensorflow = startup.import_tensorflow()
-    from tfsci.models import cost
+    startup.import_tensorflow()
     from tfsci.profile import rates, roofline
 
+    size, precision, free = arguments.batch_size, arguments.precision, machine.memory()[0] * 2**30
     own = {"input_shape": arguments.input_shape, "num_classes": arguments.num_classes}
-    models = [sizes.options(spec, **own) for spec in arguments.models]
-    costs = [cost.sketch(name, precision, **options) for name, options in models]
-    if not tensorflow.config.get_visible_devices("GPU"):
-        free = machine.memory()[0] * 2**30
-        for spec, needs in zip(arguments.models, costs, strict=True):
-            rates.check_memory(spec, needs, size, free)
-    found, steps = rates.machine(precision), []
-    for spec, (name, options), needs in zip(arguments.models, models, costs, strict=True):
-        steps.append(rates.step(name, options, needs, size, precision, spec))
+    found, steps = rates.measure(arguments.models, size, precision, free, **own)
     print(roofline.report(found, steps))
     if arguments.json:
         roofline.write_json(arguments.json, found, steps)

@@ -12,9 +12,10 @@ from synthetic import Space, steps
 
 from tfsci import profile_cli
 from tfsci.data.pipeline import without_autotune
-from tfsci.profile import feeding, feeding_text, given
-from tfsci.profile.feeding import Feeding, Run, Stage
+from tfsci.profile import feeding, feeding_text, given, stage_costs
+from tfsci.profile.feeding import Feeding, Stage
 from tfsci.profile.links import Link, links
+from tfsci.profile.stage_costs import Run
 
 Dataset = tf.data.Dataset
 
@@ -96,7 +97,7 @@ class TestCosts:
     @examples(st.lists(st.tuples(st.floats(1e-6, 1e3), st.booleans(), st.booleans()), min_size=1))
     def test_are_not_negative_and_add_up(self, stages):
         seconds, apart, full = zip(*stages, strict=True)
-        found = feeding.costs(seconds, apart, full)
+        found = stage_costs.costs(seconds, apart, full)
         assert len(found) == len(seconds)
         assert min(found) >= 0
         assert sum(found) == pytest.approx(seconds[-1])
@@ -115,17 +116,17 @@ class TestCosts:
         ],
     )
     def test_by_hand(self, seconds, apart, full, costs):
-        assert feeding.costs(seconds, apart, full) == costs
+        assert stage_costs.costs(seconds, apart, full) == costs
 
     def test_stages_that_compete_are_not_beside_each_other(self):
         def link(works_ahead=False, function=""):
             return Link("", "", None, 1.0, works_ahead, function, 0, "")
 
         parallel, plain, prefetch = link(True, "graph"), link(function="graph"), link(True)
-        assert feeding._apart([plain, prefetch, plain], 0.1) == [False, True, False]
-        assert feeding._apart([plain, prefetch, plain], 0.9) == [False] * 3
-        assert feeding._apart([parallel, link(), link()], 0.1) == [True, False, False]
-        assert feeding._apart([parallel, prefetch, plain], 0.1) == [False] * 3
+        assert stage_costs.apart([plain, prefetch, plain], 0.1) == [False, True, False]
+        assert stage_costs.apart([plain, prefetch, plain], 0.9) == [False] * 3
+        assert stage_costs.apart([parallel, link(), link()], 0.1) == [True, False, False]
+        assert stage_costs.apart([parallel, prefetch, plain], 0.1) == [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_shuffle_that_holds_all_is_filled_in_every_epoch(elements, batches, se
     chain = links(Dataset.range(elements).take(elements).shuffle(100).batch(5))
     assert [link.buffer for link in chain] == [0, 0, 100, 0]
     runs = [Run(0.4, 0.0, 99, 0), Run(0.4, 0.0, 99, 0), *[Run(0.1, 8.0, batches, 0)] * 2]
-    assert feeding._with_refills(chain, runs)[2:] == pytest.approx([seconds] * 2)
+    assert stage_costs.with_refills(chain, runs)[2:] == pytest.approx([seconds] * 2)
 
 
 class TestLinks:
@@ -180,9 +181,9 @@ def test_what_a_model_needs_is_its_step_without_the_wait(tmp_path):
 
 
 class TestWords:
-    def found(self, rate, needs, works_ahead=True):
-        stage = Stage(1, "map(f)", "a.py:1", rate, 8 / rate, 8 / rate, 0, 0, False, "graph")
-        return Feeding((stage,), 8, needs, works_ahead, 0.1)
+    def found(self, rate, needs, works_ahead=True, busy=1.0, function="graph"):
+        stage = Stage(1, "map(f)", "a.py:1", rate, 8 / rate, 8 / rate, 0, 0, False, function)
+        return Feeding((stage,), 8, needs, works_ahead, busy)
 
     @pytest.mark.parametrize(
         ("rate", "needs", "words"),
@@ -198,7 +199,11 @@ class TestWords:
         assert feeding_text.verdict(self.found(rate, needs)).startswith(words)
 
     def test_of_the_next_step(self):
-        assert "num_parallel_calls" in feeding_text.next_step(self.found(400, 800))
+        next_step = feeding_text.next_step(self.found(400, 800))
+        assert next_step == ".map(f, num_parallel_calls=tf.data.AUTOTUNE)"
+        python = feeding_text.next_step(self.found(400, 800, function="python"))
+        assert python.startswith("write f in TensorFlow's operations")
+        assert "private_threadpool_size" in feeding_text.next_step(self.found(400, 800, busy=0.01))
         assert "leave the pipeline" in feeding_text.next_step(self.found(400, 200))
         assert ".prefetch(2)" in feeding_text.next_step(self.found(400, 200, works_ahead=False))
 

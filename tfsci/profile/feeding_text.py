@@ -1,11 +1,15 @@
 """What a pipeline delivers, in words for a terminal."""
 
+import os
+
 from tfsci.profile.feeding import Feeding, Stage
 from tfsci.profile.text import clean, duration
 
 _BAR = 20
 # A shuffle that fills for less than this is not spoken of.
 _FILLS = 0.05
+# Below so many busy cores a pipeline waits, for files or a network.
+_WAITS = 0.25
 # A pipeline this much faster than the model is fast enough, whatever else the machine does.
 _ENOUGH = 1.1
 
@@ -73,6 +77,12 @@ def _advice(found: Feeding, stage: Stage) -> str:
     method = stage.name.partition("(")[0]
     python = stage.function == "python"
     keep = "keep its result: .cache() after it, or files written once"
+    waits = found.busy * len(os.sched_getaffinity(0)) < _WAITS
+    if method == "map" and waits and not stage.works_ahead:
+        return (
+            f".map({function}, num_parallel_calls=8), and options.threading."
+            "private_threadpool_size = 8: it waits more than it computes"
+        )
     if python and method == "from_generator":
         return "write the samples to files once (TFRecord) and read these: a generator is Python"
     if python:

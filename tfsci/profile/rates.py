@@ -4,16 +4,17 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from tfsci.models import build
+from tfsci.models import build, cost, sizes
 from tfsci.models.cost import Cost
 from tfsci.profile import throughput
 from tfsci.profile.roofline import Machine, Step, step_bytes, step_flops
+from tfsci.progress import Progress
 
 _PRODUCT = 2048  # edge of the matrices
 _LEAST_BYTES, _MOST_BYTES = 64 << 20, 1 << 30  # of an array that is too large for any cache
@@ -21,6 +22,41 @@ _TURNS = 8
 # What a step takes in memory over its weights, gradients, averages and activations: gradients of
 # these, and what operations need for themselves. Seen on CPUs: 1.3 to 1.8, small models more.
 _WORKING = 2.0
+
+
+def measure(
+    specs: Sequence[str],
+    batch_size: int,
+    precision: str = "float32",
+    free: float = float("inf"),
+    **own: object,
+) -> tuple[Machine, list[Step]]:
+    """Measures the machine, and a training step of each model.
+
+    Args:
+        specs: Models, ``MODEL`` or ``MODEL:VARIANT``.
+        batch_size: Samples of a step.
+        precision: Keras' dtype policy.
+        free: Bytes of memory; on a GPU it is its own that counts.
+        **own: Options of the builders instead of the listed ones, see `tfsci.models.sizes`.
+
+    Raises:
+        ValueError: There is no such model, or it does not fit into the memory.
+    """
+    import tensorflow as tf
+
+    models = [sizes.options(spec, **own) for spec in specs]
+    costs = [cost.sketch(name, precision, **options) for name, options in models]
+    if not tf.config.get_visible_devices("GPU"):
+        for spec, needs in zip(specs, costs, strict=True):
+            check_memory(spec, needs, batch_size, free)
+    progress = Progress("Measuring", len(specs) + 1)
+    found, steps = machine(precision), []
+    for spec, (name, options), needs in zip(specs, models, costs, strict=True):
+        progress.update(len(steps) + 1)
+        steps.append(step(name, options, needs, batch_size, precision, spec))
+    progress.close()
+    return found, steps
 
 
 def machine(precision: str = "float32") -> Machine:
@@ -103,41 +139,36 @@ def _cache_bytes(root: Path = Path("/")) -> int:
     return sum(levels[max(levels)].values()) if levels else 0
 
 
-def needed_bytes(cost: Cost, batch_size: int) -> float:
-    """Returns the memory that training takes, about."""
-    return _WORKING * batch_size * cost.memory(batch_size)
-
-
-def check_memory(name: str, cost: Cost, batch_size: int, free: float) -> None:
+def check_memory(name: str, needs: Cost, batch_size: int, free: float) -> None:
     """Raises a ValueError where a model does not fit, with a batch that does.
 
     Args:
         name: What the user calls it.
-        cost: Of the model.
+        needs: What it costs.
         batch_size: Samples of a step.
         free: Bytes.
     """
-    needs = needed_bytes(cost, batch_size)
-    if needs <= free:
+    takes = _WORKING * batch_size * needs.memory(batch_size)
+    if takes <= free:
         return
-    each = _WORKING * cost.activations
-    fits = int((free - _WORKING * 16 * cost.parameters) / each) if each else 0
+    each = _WORKING * needs.activations
+    fits = int((free - _WORKING * 16 * needs.parameters) / each) if each else 0
     do = f"use --batch-size {fits} or less" if fits > 0 else "take a smaller variant"
     raise ValueError(
-        f"{name} at a batch of {batch_size}: training needs about {needs / 2**30:.1f} GiB, and "
+        f"{name} at a batch of {batch_size}: training needs about {takes / 2**30:.1f} GiB, and "
         f"{free / 2**30:.1f} GiB are free; {do}"
     )
 
 
 def step(
-    name: str, options: dict, cost: Cost, batch_size: int, precision: str, title: str = ""
+    name: str, options: dict, needs: Cost, batch_size: int, precision: str, title: str = ""
 ) -> Step:
     """Measures the training step of a model, compiled as `tfsci.training` compiles it, with Adam.
 
     Args:
         name: Of `tfsci.models.MODELS`.
         options: Of its builder.
-        cost: Of the model.
+        needs: What the model costs.
         batch_size: Samples of a step, of noise.
         precision: Keras' dtype policy.
         title: What to call it.
@@ -187,5 +218,9 @@ def step(
             "a smaller --batch-size"
         ) from error
     return Step(
-        title or name, batch_size, step_flops(cost, batch_size), step_bytes(cost, batch_size), best
+        title or name,
+        batch_size,
+        step_flops(needs, batch_size),
+        step_bytes(needs, batch_size),
+        best,
     )
