@@ -86,6 +86,10 @@ class TestPlanted:
         assert after.cost == pytest.approx(4 * 0.002, rel=0.35)
         assert found.slowest is after
 
+    def test_a_cache_that_never_fills_is_said(self):
+        found = measure(Dataset.range(9).repeat().cache().batch(4), seconds=0.01)
+        assert "is not full: measured as in the first pass" in feeding_text.write(found)
+
     def test_a_few_elements_without_end_and_with(self):
         few = Dataset.range(3).map(sleeping(0.004))
         for dataset in (few, few.repeat()):
@@ -282,6 +286,12 @@ class TestGiven:
             given.scripted(f"{tmp_path}/a.py:dataset")
 
 
+def once():
+    """A generator that is used up, as no epoch after the first could use it."""
+    elements = iter(range(5))
+    return Dataset.from_generator(lambda: elements, output_signature=tf.TensorSpec((), tf.int64))
+
+
 @pytest.mark.parametrize(
     ("dataset", "text"),
     [
@@ -290,6 +300,7 @@ class TestGiven:
             "stage 1, range: the pipeline up to here holds",
         ),
         (lambda: Dataset.range(9).filter(lambda x: x > 9), r"stage 2, filter\(lambda\): the pipe"),
+        (once, "stage 1, from_generator: the pipeline up to here ends, and gives nothing when it"),
         (
             lambda: Dataset.range(9).map(lambda x: tf.io.read_file(tf.strings.as_string(x))),
             r"^stage 2, map\(lambda\): 0; No such file or directory$",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Batches before the clock starts, and the fewest that are timed.
 _WARM_UP, _FEWEST = 3, 3
+# Elements that are put into a cache before it is looked at the clock.
+_AT_ONCE = 64
 # A cache that is not full by then is measured as it fills.
 _LONGEST_FILL = 60.0
 
@@ -141,7 +143,7 @@ def needed(folder: str | Path) -> float:
     if not hosts:
         raise ValueError(f"{folder}: no training step in the trace; trace a part that trains")
     return min(
-        host.fetches_per_step / (host.step_seconds - host.breakdown.parts["input"])
+        host.fetches_per_step / max(host.step_seconds - host.breakdown.parts["input"], 1e-9)
         for host in hosts
     )
 
@@ -196,27 +198,31 @@ class _Work(threading.Thread):
             dataset = dataset.with_options(apart)
         take = _taker(dataset, self._options, number)
         if not take():
-            raise _Empty
+            raise _Ends("the pipeline up to here holds nothing; look at its files and its filters")
         first = time.perf_counter() - start
         for _ in range(_WARM_UP - 1):
             take()
         start, cpu, taken = time.perf_counter(), time.process_time(), 0
         while taken < _FEWEST or time.perf_counter() - start < self._seconds:
-            take()
+            if not take():
+                raise _Ends(
+                    "the pipeline up to here ends, and gives nothing when it is read again; give "
+                    "from_generator a function that starts anew"
+                )
             taken += 1
             if self._given_up.is_set():
                 break
         wall = time.perf_counter() - start
         busy = (time.process_time() - cpu) / wall / len(os.sched_getaffinity(0))
-        per_batch = wall / max(taken, 1) * batch / number
+        per_batch = wall / taken * batch / number
         return Run(per_batch, first, (_WARM_UP + taken) * number / batch, busy, filled)
 
     def _fill(self, link: Link) -> float | None:
-        """Reads all into a cache in memory; a pipeline without end has no full one."""
+        """Reads all into a cache; where a pipeline has no end it is never full."""
         if int(link.dataset.cardinality()) == -1:
             return None
         start = time.perf_counter()
-        take = _taker(link.dataset, self._options, 1)
+        take = _taker(link.dataset, self._options, _AT_ONCE)
         while take():
             long = time.perf_counter() - start > _LONGEST_FILL and link.cache == "memory"
             if long or self._given_up.is_set():
@@ -224,8 +230,8 @@ class _Work(threading.Thread):
         return time.perf_counter() - start
 
 
-class _Empty(Exception):
-    """A dataset without elements."""
+class _Ends(Exception):
+    """A pipeline gives no more elements, and the reason."""
 
 
 def _taker(dataset, options, number: int) -> Callable[[], bool]:
@@ -233,7 +239,7 @@ def _taker(dataset, options, number: int) -> Callable[[], bool]:
     import tensorflow as tf
 
     if number > 1:
-        dataset = dataset.window(number, drop_remainder=True)
+        dataset = dataset.window(number)
     iterator = iter(dataset.with_options(options))
     kinds = {
         "output_types": iterator._flat_output_types,
@@ -255,11 +261,8 @@ def _told(error: BaseException, index: int, link: Link) -> BaseException:
     import tensorflow as tf
 
     stage = f"stage {index}, {link.name}"
-    if isinstance(error, _Empty):
-        return ValueError(
-            f"{stage}: the pipeline up to here holds nothing; look at its files, and at what "
-            "filters it"
-        )
+    if isinstance(error, _Ends):
+        return ValueError(f"{stage}: {error}")
     if not isinstance(error, tf.errors.OpError):
         return error
     said = re.sub(r"\{\{.*?\}\} ?|Error in user-defined .*? iterator: \S+: ", "", error.message)

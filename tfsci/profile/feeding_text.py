@@ -18,7 +18,7 @@ def write(found: Feeding) -> str:
     """Returns the stages, and the verdict with a next step."""
     whole = found.stages[-1].seconds
     lines = [f"The pipeline alone, a batch of {found.batch_size:.4g} examples:", ""]
-    lines.append(f"  {'':36}{'examples/s':>11} {'batches/s':>10} {'adds':>10}")
+    lines.append(f"  {'':40}{'examples/s':>11} {'batches/s':>10} {'adds':>10}")
     for stage in found.stages:
         name = f"{stage.name} {stage.where}".strip()
         name = f"{'  ' if stage.index == 1 else '→ '}{stage.index} {clean(name)}"
@@ -27,13 +27,21 @@ def write(found: Feeding) -> str:
         cost = duration(stage.cost) if share >= 0.0005 else "–"
         bar = "█" * round(_BAR * share)
         lines.append(
-            f"  {name[:36]:36}{_number(stage.examples_per_second):>11} "
+            f"  {name[:40]:40}{_number(stage.examples_per_second):>11} "
             f"{_number(1 / stage.seconds):>10} {cost:>10} {share:5.0%}  {bar}{mark}".rstrip()
         )
-        if stage.fills >= _FILLS:
-            what = "is filled in the first pass" if stage.name == "cache" else "fills its buffer"
-            lines.append(f"      {what} for {duration(stage.fills)}")
+        if note := _note(stage):
+            lines.append(f"      {note}")
     return "\n".join([*lines, "", verdict(found), f"Next: {next_step(found)}"])
+
+
+def _note(stage: Stage) -> str:
+    if stage.name == "cache" and not stage.fills:
+        return "is not full: measured as in the first pass"
+    if stage.fills < _FILLS:
+        return ""
+    what = "is filled in the first pass" if stage.name == "cache" else "fills its buffer"
+    return f"{what} for {duration(stage.fills)}"
 
 
 def verdict(found: Feeding) -> str:

@@ -10,15 +10,10 @@ if TYPE_CHECKING:
 
 # What these take an element from, and how many they make of it, can't be told from outside: they
 # are one stage with all that comes before them.
-_WHOLE = re.compile(
-    r"FlatMap|Interleave|Unbatch|Group|Window|Rebatch|TextLine|TFRecord|FixedLength"
-)
+_WHOLE = re.compile("FlatMap|Interleave|Unbatch|Group|Window|Rebatch|TextLine|Record")
 # What the user has not written.
 _SILENT = ("Options", "Restructured", "DenseToRagged", "Model")
-_METHODS = {
-    "tensor_slice": "from_tensor_slices",
-    "tensor": "from_tensors",
-}
+_METHODS = {"tensor_slice": "from_tensor_slices", "tensor": "from_tensors"}
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
