@@ -98,3 +98,28 @@ def test_jax_hands_over_before_it_is_done(python):
 def test_what_can_not_be_timed_is_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         throughput.measure(lambda batch: batch, *arguments)
+
+
+def test_our_own_training_reports_what_its_steps_take():
+    import time
+
+    import keras
+    import tensorflow as tf
+
+    from tfsci.data import pipeline
+    from tfsci.data.source import Split
+    from tfsci.training import fit
+
+    def loss(y, values):
+        def work(value):
+            time.sleep(0.02)
+            return value
+
+        with tf.control_dependencies([tf.numpy_function(work, [values], tf.float32)]):
+            return tf.square(values - y)
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss, jit_compile=False)
+    split = Split(np.zeros((32, 1), "float32"), np.zeros((32, 1), "float32"))
+    (row,) = fit(model, pipeline.training(split, 4), 1)
+    assert 0.5 * 4 / 0.02 < row["examples_per_second"] <= 4 / 0.02
