@@ -49,6 +49,7 @@ class TestModel:
         (10e9, 2e9, 0.2, 0.5, "a: memory bandwidth limits it, it reaches 50 % of that"),
         (10e9, 2e9, 1.0, 0.1, "a: neither roof limits it, it reaches 10 % of memory bandwidth"),
         (10e9, 2e9, 0.05, 2.0, "a: 2.0 times what memory bandwidth allows: the caches hold"),
+        (100e9, 1e9, 0.25, 2.0, "a: 2.0 times what the matrix rate allows: the machine was busy"),
     ],
 )
 def test_what_limits_a_step(flops, moved, seconds, share, words):
@@ -88,6 +89,10 @@ class TestMeasured:
         assert (step.name, step.batch_size) == ("mlp", 8)
         assert step.flops == 6 * 8 * 16 * 3
         assert 1e-6 < step.seconds < 1
+
+    def test_the_best_of_all_turns_is_kept(self):
+        slow, fast = Machine(2.0, 5.0, "float32", 2), Machine(3.0, 4.0, "float32", 2)
+        assert rates._best_of(slow, fast) == Machine(3.0, 5.0, "float32", 2)
 
     def test_the_last_level_of_cache_of_all_sockets(self, tmp_path):
         for cpu, shared in enumerate(["0-1", "0-1", "2-3", "2-3"]):

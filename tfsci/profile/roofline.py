@@ -96,10 +96,12 @@ class Step:
         is_memory = self.intensity < machine.ridge
         roof = "memory bandwidth" if is_memory else "the matrix rate"
         if share > 1.05:
-            return (
-                f"{self.name}: {share:.1f} times what {roof} allows: the caches hold much of what "
-                "is counted as moved"
+            why = (
+                "the caches hold much of what is counted as moved"
+                if is_memory
+                else "the machine was busy with other work when that was measured; measure again"
             )
+            return f"{self.name}: {share:.1f} times what {roof} allows: {why}"
         if share < _FAR:
             return (
                 f"{self.name}: neither roof limits it, it reaches {percent} of {roof}; small "
