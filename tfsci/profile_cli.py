@@ -1,11 +1,12 @@
 """`tfsci profile`: what holds a training back, and what the machine could do."""
 
 import argparse
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfsci.training.options import Parser
+from tfsci.training.options import PRECISIONS, Parser, positive_float, positive_int
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,7 +54,31 @@ def _parser() -> Parser:
     add = command("timeline", _timeline, "say what Horovod's timeline shows")
     add("file", type=Path, metavar="FILE", help="timeline.json, or a run folder with one")
     add("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    add = command("input", _input, "measure a tf.data pipeline alone, stage by stage")
+    add("pipeline", nargs="?", metavar="FILE.py:NAME",
+        help="a dataset of a script, or a function of it that returns one")  # fmt: skip
+    add("--data", metavar="SPEC", help="the training batches of a data spec instead")
+    add("--data-dir", metavar="DIR", help="where prepared sets lie")
+    add("--augment", metavar="LIST", help="with --data: change training images at random")
+    add("--batch-size", type=positive_int, metavar="N",
+        help="examples in a batch (default: 48, of a script what it says)")  # fmt: skip
+    add("--needs", type=positive_float, metavar="RATE", help="examples/s that the model needs")
+    add("--trace", type=Path, metavar="DIR", help="what the model needs, from a trace of it")
+    add("--seconds", type=positive_float, default=1.5, metavar="S",
+        help="to measure each stage for (default: 1.5)")  # fmt: skip
+    add = command("roofline", _roofline, "measure this machine, and training steps beside it")
+    add("models", nargs="*", metavar="MODEL[:VARIANT]", help="as tfsci models names them")
+    add("--batch-size", type=positive_int, default=32, metavar="N", help="(default: 32)")
+    add("--input-shape", type=_shape, metavar="N,N,…", help="of a sample, such as 64,64,3")
+    add("--num-classes", type=positive_int, metavar="N", help="(default: the published one)")
+    add("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
+    add("--json", type=Path, metavar="FILE", help="write what was measured as JSON, too")
+    add("--output", type=Path, metavar="FILE", help="draw it, as a PNG")
     return parser
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(positive_int(edge) for edge in text.split(","))
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -123,3 +148,47 @@ def _check_folders(arguments: argparse.Namespace, *options: str) -> None:
             raise ValueError(f"--{option} {path}: no such folder")
         if path and path.is_dir():
             raise ValueError(f"--{option} {path}: is a folder; name a file")
+
+
+def _input(arguments: argparse.Namespace) -> None:
+    from tfsci import startup
+    from tfsci.profile import feeding, feeding_text, given
+
+    if (arguments.pipeline is None) == (arguments.data is None):
+        raise ValueError(f"expected FILE.py:NAME or --data SPEC (see {arguments.prog} --help)")
+    if arguments.needs and arguments.trace:
+        raise ValueError("--needs, --trace: both say what the model needs; leave one of them out")
+    if arguments.augment and not arguments.data:
+        raise ValueError(f"--augment {arguments.augment}: is for --data; leave it out")
+    rate = feeding.needed(arguments.trace) if arguments.trace else None
+    startup.import_tensorflow()
+    if arguments.data:
+        size = arguments.batch_size or 48
+        dataset = given.built_in(arguments.data, size, arguments.augment, arguments.data_dir)
+    else:
+        size, dataset = arguments.batch_size, given.scripted(arguments.pipeline)
+    found = feeding.measure(dataset, size, arguments.needs, arguments.seconds)
+    if rate:
+        found = dataclasses.replace(found, needs=rate * found.batch_size)
+    print(feeding_text.write(found))
+
+
+def _roofline(arguments: argparse.Namespace) -> None:
+    from tfsci import machine, plots, startup
+
+    for option, path in (("--json", arguments.json), ("--output", arguments.output)):
+        if path and (not path.absolute().parent.is_dir() or path.is_dir()):
+            raise ValueError(f"{option} {path}: expected a file in a folder that is there")
+    if arguments.output and arguments.output.suffix.lower() != ".png":
+        raise ValueError(f"--output {arguments.output}: expected a name that ends with .png")
+    startup.import_tensorflow()
+    from tfsci.profile import rates, roofline
+
+    size, precision, free = arguments.batch_size, arguments.precision, machine.memory()[0] * 2**30
+    own = {"input_shape": arguments.input_shape, "num_classes": arguments.num_classes}
+    found, steps = rates.measure(arguments.models, size, precision, free, **own)
+    print(roofline.report(found, steps))
+    if arguments.json:
+        roofline.write_json(arguments.json, found, steps)
+    if arguments.output:
+        plots.save_roofline(arguments.output, found, steps)

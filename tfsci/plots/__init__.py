@@ -3,6 +3,7 @@
 from tfsci.plots.baselines import comparison, save_comparison
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 from tfsci.plots.curves import learning_curve, save_curves
+from tfsci.plots.roofline import roofline, save_roofline
 from tfsci.plots.samples import contact_sheet
 from tfsci.plots.scaling import save_scaling, scaling_curve
 
@@ -13,8 +14,10 @@ __all__ = [
     "comparison",
     "contact_sheet",
     "learning_curve",
+    "roofline",
     "save_comparison",
     "save_curves",
+    "save_roofline",
     "save_scaling",
     "scaling_curve",
 ]
