@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tfsci.plots import BLUE, GREY, ORANGE
 from tfsci.profile.intervals import union
 from tfsci.profile.timeline import span, steps
-from tfsci.profile.timeline_events import Exchange, read
+from tfsci.profile.timeline.events import Exchange, read
 
 ROOT = Path(__file__).parents[1]
 KINDS = {"Before: each gradient for itself": "0", "After: in buckets of 4 MB": str(4 << 20)}

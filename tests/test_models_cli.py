@@ -1,6 +1,7 @@
 import pytest
 
 from tfsci import models, models_cli
+from tfsci.models import sizes
 
 
 def listed(capsys, *arguments):
@@ -33,7 +34,7 @@ def test_of_ones_own_shape_batch_and_precision(capsys):
 
 
 def test_every_model_can_be_listed():
-    assert set(models_cli._LISTED) == set(models.MODELS)
+    assert set(sizes.LISTED) == set(models.MODELS)
 
 
 @pytest.mark.parametrize(

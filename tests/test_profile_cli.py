@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent / "profile"))
 from synthetic import Space, steps
 
 from tfsci import cli
-from tfsci.profile import serving
+from tfsci.profile.page import serving
 
 PAGE = "<!doctype html><title>é</title>"
 

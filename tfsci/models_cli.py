@@ -7,25 +7,8 @@ from importlib import import_module
 
 from tfsci import startup
 from tfsci.models import MODELS
+from tfsci.models.sizes import LISTED, LISTED_VARIANT
 from tfsci.training.options import PRECISIONS, Parser, positive_int
-
-# What each model is listed at, unless the command line says otherwise: its published size where
-# there is one.
-_LISTED = {
-    "mlp": {"input_shape": (28, 28, 1), "num_classes": 10},
-    "cnn": {"input_shape": (64, 64, 3), "num_classes": 10},
-    "resnet": {"input_shape": (224, 224, 3), "num_classes": 1000},
-    "rnn": {"input_shape": (128, 32), "num_classes": 10},
-    "vit": {"input_shape": (224, 224, 3), "num_classes": 1000},
-    "gpt": {},
-    "autoencoder": {"input_shape": (64, 64, 3)},
-    "vae": {"input_shape": (64, 64, 3)},
-    "unet": {"input_shape": (64, 64, 1)},
-}
-_LISTED_VARIANT = {
-    ("cnn", "oak-ridge"): {"input_shape": (128, 128, 3), "num_classes": 231},
-    ("vit", "mini"): {"input_shape": (64, 64, 3), "num_classes": 10},
-}
 
 _ROW = "{:12}{:15}{:13}{:>8}{:>16}{:>10}{:>12}"
 
@@ -40,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     own = {"input_shape": arguments.input_shape, "num_classes": arguments.num_classes}
     own = {option: value for option, value in own.items() if value is not None}
     for option in own:
-        without = [name for name in names if option not in _LISTED[name]]
+        without = [name for name in names if option not in LISTED[name]]
         if without:
             raise ValueError(
                 f"--{option.replace('_', '-')}: {', '.join(without)} has none; name models that do"
@@ -90,7 +73,7 @@ def _rows(names: Sequence[str], own: dict, precision: str, batch_size: int) -> I
 
     for name in names:
         for variant in import_module(f"tfsci.models.{name}").VARIANTS:
-            options = {**_LISTED[name], **_LISTED_VARIANT.get((name, variant), {}), **own}
+            options = {**LISTED[name], **LISTED_VARIANT.get((name, variant), {}), **own}
             found = cost.sketch(name, precision, variant=variant, **options)
             yield (
                 name,

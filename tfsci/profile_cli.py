@@ -102,11 +102,12 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _open(arguments: argparse.Namespace) -> None:
     from tfsci import profile
-    from tfsci.profile import page, serving
+    from tfsci.profile import page
+    from tfsci.profile.page import serving
     from tfsci.profile.verdict import judge
 
     trace = profile.load(arguments.folder)
-    shown = page.of_files(judge(trace), trace)
+    shown = page.page(judge(trace), trace)
     serving.show(shown, arguments.port, browser=not arguments.no_browser)
 
 
@@ -152,7 +153,8 @@ def _check_folders(arguments: argparse.Namespace, *options: str) -> None:
 
 def _input(arguments: argparse.Namespace) -> None:
     from tfsci import startup
-    from tfsci.profile import feeding, feeding_text, given
+    from tfsci.profile import feeding
+    from tfsci.profile.feeding import given, text
 
     if (arguments.pipeline is None) == (arguments.data is None):
         raise ValueError(f"expected FILE.py:NAME or --data SPEC (see {arguments.prog} --help)")
@@ -170,7 +172,7 @@ def _input(arguments: argparse.Namespace) -> None:
     found = feeding.measure(dataset, size, arguments.needs, arguments.seconds)
     if rate:
         found = dataclasses.replace(found, needs=rate * found.batch_size)
-    print(feeding_text.write(found))
+    print(text.write(found))
 
 
 def _roofline(arguments: argparse.Namespace) -> None:

@@ -12,10 +12,12 @@ from synthetic import Space, steps
 
 from tfsci import profile_cli
 from tfsci.data.pipeline import without_autotune
-from tfsci.profile import feeding, feeding_text, given, stage_costs
-from tfsci.profile.feeding import Feeding, Stage
-from tfsci.profile.links import Link, links
-from tfsci.profile.stage_costs import Run
+from tfsci.profile import feeding
+from tfsci.profile.feeding import Feeding, Stage, given
+from tfsci.profile.feeding import costs as stage_costs
+from tfsci.profile.feeding import text as feeding_text
+from tfsci.profile.feeding.costs import Run
+from tfsci.profile.feeding.links import Link, links
 
 Dataset = tf.data.Dataset
 

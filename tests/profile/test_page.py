@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from synthetic import Space, steps
 
-from tfsci.profile import load, memory, page, pictures, reading, style
+from tfsci.profile import load, page, reading
+from tfsci.profile.page import pictures, style
 from tfsci.profile.reading import Trace
 from tfsci.profile.text import duration
 from tfsci.profile.verdict import judge
@@ -97,7 +98,8 @@ class TestText:
         trace = trace_of(made, made, names=HOSTILE + "{}", folder=HOSTILE)
         with_layers(trace, {HOSTILE: 1e-3, "other": 1e-4})
         trace.hosts[0].breakdown.operations[HOSTILE] = 1e-3
-        text = page.page(judge(trace), trace, peaks={HOSTILE: 10**9})
+        trace.hosts[0].memory[HOSTILE] = 10**9
+        text = page.page(judge(trace), trace)
         found = Parsed(text)
         written = "body code dd div dl dt footer g h1 h2 head header html i li meta ol p path rect "
         written += "section small style svg table td text th title tr ul b"
@@ -132,7 +134,8 @@ class TestText:
                 event.duration_ps = chance.choice((0, 1, 10**10))
             trace = trace_of(made)
             report = judge(trace)
-            text = page.page(report, trace, {"a": chance.choice((0, 2**63))})
+            trace.hosts[0].memory["a"] = chance.choice((0, 2**63))
+            text = page.page(report, trace)
             assert Parsed(text).texts("h1") == [report.answer]
             assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
             verdicts.add(report.verdict)
@@ -264,11 +267,8 @@ class TestFile:
                 known = {"allocator_name": name, "peak_bytes_in_use": int(peak)}
                 plane.add("t", f"Memory{('A', 'Dea')[i % 2]}llocation", i, 1, **known)
         (tmp_path / "a.xplane.pb").write_bytes(made.bytes())
-        assert memory.peaks(tmp_path / "a.xplane.pb") == {
-            "cpu": 195_000_000,
-            "GPU_0_bfc": 9 * 10**9,
-        }
         trace = load(tmp_path)
+        assert trace.hosts[0].memory == {"cpu": 195_000_000, "GPU_0_bfc": 9 * 10**9}
         page.write(tmp_path / "page.html", judge(trace), trace)
         found = Parsed((tmp_path / "page.html").read_text(encoding="utf-8"))
         assert {"most memory held by GPU_0_bfc9 GB", "most memory held by cpu195 MB"} <= set(

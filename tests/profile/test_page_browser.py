@@ -48,7 +48,7 @@ def test_it_shows_all_without_a_network_and_without_complaint(browse, tmp_path):
     assert re.search("<h1>(.*?)</h1>", shown)[1] == html.escape(report.answer)
     titles = re.findall(r"<h2>(.*?)(?: <small>.*?)?</h2>", shown)
     assert titles == ["Where a step goes", "What to change", "The input pipeline",
-                      "The first 5 steps in time", "Operations"]  # fmt: skip
+                      "The first 5 steps in time", "Operations", "Layers"]  # fmt: skip
 
 
 def test_what_is_smuggled_in_is_refused(browse, tmp_path):
@@ -57,7 +57,7 @@ def test_what_is_smuggled_in_is_refused(browse, tmp_path):
     steps(made.plane(), 12, 1000, 100, 800)
     (tmp_path / "a.xplane.pb").write_bytes(made.bytes())
     trace = load(tmp_path)
-    whole = page.of_files(judge(trace), trace)
+    whole = page.page(judge(trace), trace)
     evil = '<img src="http://example.org/x.png"><script>document.title = "run"</script><h1>'
     (tmp_path / "page.html").write_text(whole.replace("<h1>", evil, 1))
     shown, complaints = browse(tmp_path / "page.html")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tfsci import models_cli, profile_cli
+from tfsci import profile_cli
 from tfsci.models import cost, sizes
 from tfsci.models.cost import Cost
 from tfsci.profile import rates, roofline
@@ -148,7 +148,6 @@ def test_what_can_not_be_is_one_line(arguments, text, capsys):
 
 
 def test_models_are_as_large_as_tfsci_models_lists_them():
-    assert (sizes.LISTED, sizes.LISTED_VARIANT) == (models_cli._LISTED, models_cli._LISTED_VARIANT)
     assert sizes.options("vit", num_classes=7) == (
         "vit", {"input_shape": (64, 64, 3), "num_classes": 7, "variant": "mini"},
     )  # fmt: skip

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfsci.profile import laws
-from tfsci.profile.scaling import Point, analyse, read
+from tfsci.profile.scaling import Point, analyse, laws, read
 
 # Total seconds of Horovod's CNN on 1, 2, 4 and 8 GPUs, from ATPESC's machine-learning day (2023).
 POLARIS = {1: 41.30, 2: 15.90, 4: 8.78, 8: 10.74}

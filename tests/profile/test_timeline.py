@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfsci.profile import timeline
-from tfsci.profile.timeline_events import read
+from tfsci.profile.timeline.events import read
 
 BIN = Path(sys.executable).parent
 PERIOD = 100_000  # µs of a step

@@ -27,7 +27,7 @@ from tfsci.profile.xplane import Plane
 PARTS = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
 
 # Steps that the timeline shows.
-_SHOWN = 5
+SHOWN = 5
 
 _COMMUNICATION = re.compile(r"Horovod|Collective|Nccl|AllReduce", re.IGNORECASE)
 _NO_LAYER = re.compile(r"(Stateful)?PartitionedCall|gradient_tape|while|body|cond|__inference")
@@ -95,7 +95,7 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):
     """Returns the spans in the first steps, in seconds since the first one's start."""
-    shown = windows[:_SHOWN]
+    shown = windows[:SHOWN]
     zero, end = shown[0, 0], shown[-1, 1]
     clipped = intervals.clipped(spans, np.array([[zero, end]]))
     return [(name, float(a - zero) / 1e12, float(b - zero) / 1e12) for a, b in clipped]

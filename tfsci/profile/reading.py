@@ -139,7 +139,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
         pipeline_ready_seconds_per_step=ready,
         lock_share=_number(own, "lock_share"),
-        memory=_memory(cpu, own),
+        memory=_memory(planes, own),
         devices=len(devices),
         events=sum(len(plane.event) for plane in planes),
     )
@@ -159,17 +159,18 @@ def _number(own: dict, key: str) -> float | None:
     return value if usable else None
 
 
-def _memory(cpu: xplane.Plane, own: dict) -> dict[str, int]:
+def _memory(planes: tuple[xplane.Plane, ...], own: dict) -> dict[str, int]:
     found = {}
     process = _number(own, "peak_resident_bytes")
     if process:
         found["process"] = int(process)
-    for i in cpu.where(lambda name: name.startswith("Memory")):
-        stats = cpu.stats.get(i, {})
-        peak = stats.get("peak_bytes_in_use")
-        if isinstance(peak, int):
-            name = str(stats.get("allocator_name", "device"))
-            found[name] = max(found.get(name, 0), peak)
+    for plane in planes:
+        for i in plane.where(lambda name: name in ("MemoryAllocation", "MemoryDeallocation")):
+            stats = plane.stats.get(i, {})
+            peak = stats.get("peak_bytes_in_use")
+            if isinstance(peak, int):
+                name = str(stats.get("allocator_name", "device"))
+                found[name] = max(found.get(name, 0), peak)
     return found
 
 

@@ -74,6 +74,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} µs"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Returns ``71 %`` of 0.71."""
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
 def clean(text: str) -> str:
     """Returns text from a trace without what a terminal would obey, and not too long."""
     shown = "".join(c if c.isprintable() else "�" for c in text)

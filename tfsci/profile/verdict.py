@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from tfsci.profile.pipeline import Stage
 from tfsci.profile.ranks import Rank, compare, own_seconds
 from tfsci.profile.reading import Host, Trace, load
 from tfsci.profile.remedies import remedies
+from tfsci.profile.text import duration, percent
+from tfsci.training.run_folder import replacing
 
 # Fewer steps than this say too little.
 _FEWEST = 3
@@ -77,10 +78,8 @@ class Report:
 
     def write_json(self, path: str | Path) -> None:
         """Writes `as_json`, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n")
-        os.replace(temporary, path)
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n")
 
 
 def report(folder: str | Path) -> Report:
@@ -167,36 +166,34 @@ def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: 
     title = verdict.capitalize()
     if verdict == "input-bound":
         if stage is None:
-            return f"{title}: {_percent(share)} of each step waits for the input pipeline"
+            return f"{title}: {percent(share)} of each step waits for the input pipeline"
         workers = model.workers(stage)
         how_many = f"{workers} element{'s' if workers > 1 else ''} at a time"
         return (
-            f"{title}: {_percent(share)} of each step waits for {stage.name}, stage {stage.index} "
-            f"of {len(host.stages)}, which runs {how_many} at {text.duration(stage.self_seconds)}; "
+            f"{title}: {percent(share)} of each step waits for {stage.name}, stage {stage.index} "
+            f"of {len(host.stages)}, which runs {how_many} at {duration(stage.self_seconds)}; "
             f"{CAUSES[model.cause(stage)]}"
         )
     if verdict == "balanced":
         return f"{title}: the input pipeline is about as fast as the model needs"
     if verdict == "dispatch-bound":
-        spent = _percent((parts["dispatch"] + parts["python"]) / step)
+        spent = percent((parts["dispatch"] + parts["python"]) / step)
         return f"{title}: {spent} of each step is spent in Python and in starting operations"
     if verdict == "compile-bound":
         names = ", ".join(list(host.compiled)[:3]) or "a function"
-        return (
-            f"{title}: {_percent(parts['compile'] / step)} of the time traces or compiles {names}"
-        )
+        return f"{title}: {percent(parts['compile'] / step)} of the time traces or compiles {names}"
     part = verdict.removesuffix("-bound")
     what = {
         "compute": "computes",
         "communication": "waits for the all-reduce",
         "copy": "copies between host and device",
     }[part]
-    answer = f"{title}: {_percent(parts[part] / step)} of each step {what}"
+    answer = f"{title}: {percent(parts[part] / step)} of each step {what}"
     if part == "compute":
         most = list(host.breakdown.layers.items())[:_NAMED_LAYERS]
         total = sum(host.breakdown.layers.values())
         answer += ", most of it in " * bool(most)
-        answer += ", ".join(f"{name} ({_percent(seconds / total)})" for name, seconds in most)
+        answer += ", ".join(f"{name} ({percent(seconds / total)})" for name, seconds in most)
     return answer
 
 
@@ -208,11 +205,7 @@ def _among_ranks(host: Host, ranks: tuple[Rank, ...]) -> str:
         return f"; {len(ranks)} ranks, about as fast as each other"
     others = sorted(rank.own_seconds for rank in ranks if rank is not mine)
     return (
-        f"; {host.name} holds back the others: {text.duration(mine.own_seconds)} a step "
-        f"without the all-reduce, they {text.duration(others[len(others) // 2])}; "
+        f"; {host.name} holds back the others: {duration(mine.own_seconds)} a step "
+        f"without the all-reduce, they {duration(others[len(others) // 2])}; "
         f"most of it is {text.WORDS[mine.slow_part]}"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfsci.profile.links import Link, links
+from tfsci.profile.feeding.costs import Run, apart, costs, with_refills
+from tfsci.profile.feeding.links import Link, links
 from tfsci.profile.reading import load
-from tfsci.profile.stage_costs import Run, apart, costs, with_refills
 from tfsci.progress import Progress
 
 if TYPE_CHECKING:

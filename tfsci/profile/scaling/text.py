@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tfsci.profile.laws import LEVEL, Estimate, Law
-from tfsci.profile.text import clean, duration
+from tfsci.profile.scaling.laws import LEVEL, Estimate, Law
+from tfsci.profile.text import clean, duration, percent
 
 if TYPE_CHECKING:
-    from tfsci.profile.scaling import Size
+    from tfsci.profile.scaling.analysis import Size
 
 _CAUSES = (
     "its time holds warm-up, compilation or cold caches",
@@ -82,11 +82,6 @@ def flags(sizes: Sequence["Size"]) -> tuple[str, ...]:
                 "work (a larger batch)"
             )
     return tuple(found)
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Returns ``71 %`` of 0.71."""
-    return f"{share:.{digits}%}".replace("%", " %")
 
 
 def _table(

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from tfsci.profile.capacity import Model
-from tfsci.profile.markup import Markup, tag
-from tfsci.profile.pictures import WIDTH, cut_text, rate, rectangle, svg, text
+from tfsci.profile.page.markup import Markup, tag
+from tfsci.profile.page.pictures import WIDTH, cut_text, rate, rectangle, svg, text
 from tfsci.profile.pipeline import Stage
 from tfsci.profile.text import duration
 

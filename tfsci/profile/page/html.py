@@ -2,19 +2,20 @@
 
 import html
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tfsci.profile import memory, pictures
+from tfsci.profile import breakdown
 from tfsci.profile.capacity import Model
-from tfsci.profile.diagram import diagram, omitted
-from tfsci.profile.markup import Markup, join, tag
-from tfsci.profile.reading import SUFFIX, Host, Trace
-from tfsci.profile.style import CSS
-from tfsci.profile.text import WORDS, duration
+from tfsci.profile.page import pictures
+from tfsci.profile.page.diagram import diagram, omitted
+from tfsci.profile.page.markup import Markup, join, tag
+from tfsci.profile.page.style import CSS
+from tfsci.profile.reading import Host, Trace
+from tfsci.profile.text import WORDS, duration, percent
 from tfsci.profile.verdict import Report
+from tfsci.training.run_folder import replacing
 
 # Allows the page its own style and nothing else, whatever its text might smuggle in.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -32,17 +33,16 @@ _HEAD = f"""<!doctype html>
 """
 
 
-def page(report: Report, trace: Trace, peaks: Mapping[str, int] | None = None) -> str:
+def page(report: Report, trace: Trace) -> str:
     """Returns a report as a page.
 
     Args:
         report: What `verdict.judge` says of the trace.
         trace: What it was made from.
-        peaks: The most bytes that each allocator held, where known.
     """
     host = reported(report, trace)
     sections = (
-        _facts(report, trace, host, peaks or {}),
+        _facts(report, trace, host),
         _steps(report, trace, host),
         _changes(report),
         _pipeline(report, host),
@@ -58,25 +58,13 @@ def page(report: Report, trace: Trace, peaks: Mapping[str, int] | None = None) -
 
 
 def write(path: str | Path, report: Report, trace: Trace) -> None:
-    """Writes the page with what the trace's files tell of memory, whole or not at all.
+    """Writes the page, whole or not at all.
 
     Raises:
         OSError: It can't be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(of_files(report, trace), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def of_files(report: Report, trace: Trace) -> str:
-    """Returns `page` with what the trace's files tell of memory."""
-    name = reported(report, trace).name
-    path = trace.folder / (name + SUFFIX)  # the ending of a file given by itself is free
-    return page(report, trace, memory.peaks(path if path.exists() else trace.folder / name))
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(page(report, trace), encoding="utf-8")
 
 
 def reported(report: Report, trace: Trace) -> Host:
@@ -88,13 +76,13 @@ def reported(report: Report, trace: Trace) -> Host:
     return trace.hosts[0]
 
 
-def _facts(report: Report, trace: Trace, host: Host, peaks: Mapping[str, int]) -> Markup:
+def _facts(report: Report, trace: Trace, host: Host) -> Markup:
     facts = []
     if report.steps:
         facts += [
             (f"a step, mean of {report.steps}", duration(report.step_seconds)),
             ("steps/s", pictures.rate(1 / report.step_seconds)),
-            ("of a step waits for input", _percent(report.input_share)),
+            ("of a step waits for input", percent(report.input_share)),
         ]
     if report.changes:
         gain = f"{report.changes[-1].predicted_speedup:.2f}×"
@@ -103,7 +91,7 @@ def _facts(report: Report, trace: Trace, host: Host, peaks: Mapping[str, int]) -
         facts.append(("processes", len(trace.hosts)))
     if host.devices:
         facts.append(("GPUs of a process", host.devices))
-    largest = sorted(peaks.items(), key=lambda peak: -peak[1])[:2]
+    largest = sorted(host.memory.items(), key=lambda peak: -peak[1])[:2]
     facts += [(f"most memory held by {name}", _size(size)) for name, size in largest]
     rows = [tag("div", tag("dt", what), tag("dd", value)) for what, value in facts]
     return tag("dl", *rows, class_="facts") if rows else Markup()
@@ -116,7 +104,7 @@ def _steps(report: Report, trace: Trace, host: Host) -> Markup:
     drawn = pictures.bars(rows, host.name if len(rows) > 1 else "")
     legend = [
         tag("li", tag("i", class_=part), f"{WORDS.get(part, part)} ", tag("b", duration(seconds)),
-            f" {_percent(seconds / report.step_seconds, 1)}")
+            f" {percent(seconds / report.step_seconds, 1)}")
         for part, seconds in report.breakdown.items()
         if seconds >= _SMALL * report.step_seconds
     ]  # fmt: skip
@@ -196,7 +184,7 @@ def _timeline(host: Host) -> Markup:
     pieces = host.breakdown.timeline if host.breakdown else ()
     if not pieces:
         return Markup()
-    steps = min(len(host.seconds), pictures.STEPS)
+    steps = min(len(host.seconds), breakdown.SHOWN)
     title = f"The first {steps} steps in time" if steps > 1 else "The first step in time"
     about = "where nothing is drawn, Python runs"
     if pictures.paused(pieces, host.seconds):
@@ -207,8 +195,8 @@ def _timeline(host: Host) -> Markup:
 def _tables(host: Host) -> Markup:
     if not host.breakdown:
         return Markup()
-    layers = getattr(host.breakdown, "layers", {})
-    tables = _table("Operations", host.breakdown.operations), _table("Layers", layers)
+    found = host.breakdown
+    tables = _table("Operations", found.operations), _table("Layers", found.layers)
     note = "Times of a step, of all threads together: they may add up to more than the step."
     return join([tag("div", *tables, class_="columns"), *_note(note if any(tables) else "")])
 
@@ -225,7 +213,7 @@ def _table(title: str, times: Mapping[str, float]) -> Markup:
     largest = max(seconds for _, seconds in rows)
     lines = []
     for name, seconds in rows:
-        cells = duration(seconds), _percent(seconds / total, 1), _small_bar(seconds / largest)
+        cells = duration(seconds), percent(seconds / total, 1), _small_bar(seconds / largest)
         lines.append(tag("tr", tag("th", name, title=name), *(tag("td", cell) for cell in cells)))
     return _section(title, tag("table", *lines))
 
@@ -254,7 +242,3 @@ def _size(size: int) -> str:
         if size >= of:
             return f"{size / of:.3g} {unit}"
     return f"{size / 1e3:.3g} kB"
-
-
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{share:.{digits}%}".replace("%", " %")

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfsci.profile import laws, scaling_text
-from tfsci.profile.laws import Estimate, Law
-from tfsci.profile.scaling_points import Point, read
+from tfsci.profile.scaling import laws, text
+from tfsci.profile.scaling.laws import Estimate, Law
+from tfsci.profile.scaling.points import Point, read
 from tfsci.training.run_folder import replacing
 
 __all__ = ["Point", "Scaling", "Size", "analyse", "read"]
@@ -128,13 +128,13 @@ def analyse(points: Iterable[Point], work: str = "the work") -> Scaling:
     predictions = {n: predictor.seconds(n) for n in larger}
     return Scaling(
         kind,
-        scaling_text.answer(sizes),
+        text.answer(sizes),
         sizes,
         reference.world_size,
-        scaling_text.flags(sizes),
+        text.flags(sizes),
         found,
         predictions,
-        scaling_text.write(kind, known, work, sizes, reference, found, predictions),
+        text.write(kind, known, work, sizes, reference, found, predictions),
     )
 
 

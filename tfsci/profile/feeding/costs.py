@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfsci.profile.links import Link
+from tfsci.profile.feeding.links import Link
 
 # A section of the pipeline that takes so many times longer than the one before, beside which it
 # runs, is what the pipeline waits for.

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 
-from tfsci.profile.page import POLICY
+from tfsci.profile.page.html import POLICY
 
 ADDRESS = "127.0.0.1"
 

@@ -2,7 +2,7 @@
 
 import os
 
-from tfsci.profile.feeding import Feeding, Stage
+from tfsci.profile.feeding.measuring import Feeding, Stage
 from tfsci.profile.text import clean, duration
 
 _BAR = 20

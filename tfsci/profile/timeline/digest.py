@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfsci.profile import timeline_text
 from tfsci.profile.intervals import covered, minus, union
-from tfsci.profile.timeline_advice import Suggestion, suggest
-from tfsci.profile.timeline_events import Exchange, read
+from tfsci.profile.timeline import text
+from tfsci.profile.timeline.advice import Suggestion, suggest
+from tfsci.profile.timeline.events import Exchange, read
 from tfsci.training.run_folder import replacing
 
 # What a step's exchange is divided into: each instant belongs to the first that covers it.
@@ -104,7 +104,7 @@ class Digest:
     @property
     def text(self) -> str:
         """All of it to read in a terminal."""
-        return timeline_text.write(self, self.suggestion)
+        return text.write(self, self.suggestion)
 
     def write_json(self, path: str | Path) -> None:
         """Writes the figures and the suggestion, whole or not at all."""

@@ -3,11 +3,11 @@
 import textwrap
 from typing import TYPE_CHECKING
 
-from tfsci.profile.text import clean, duration
+from tfsci.profile.text import clean, duration, percent
 
 if TYPE_CHECKING:
-    from tfsci.profile.timeline import Digest
-    from tfsci.profile.timeline_advice import Suggestion
+    from tfsci.profile.timeline.advice import Suggestion
+    from tfsci.profile.timeline.digest import Digest
 
 _WORDS = {
     "exchange": "between the ranks",
@@ -87,8 +87,3 @@ def of_bytes(size: float) -> str:
         if size >= one:
             return f"{size / one:.3g} {unit}"
     return f"{size:.3g} B"
-
-
-def percent(share: float) -> str:
-    """Returns ``71 %`` of 0.71."""
-    return f"{share:.0%}".replace("%", " %")

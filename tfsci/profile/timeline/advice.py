@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfsci.profile.text import duration
-from tfsci.profile.timeline_text import of_bytes, percent
+from tfsci.profile.text import duration, percent
+from tfsci.profile.timeline.text import of_bytes
 
 if TYPE_CHECKING:
-    from tfsci.profile.timeline import Digest, Waiting
+    from tfsci.profile.timeline.digest import Digest, Waiting
 
 # Buckets of this size are large enough that a message's own cost is small beside its bytes.
 _BUCKET_BYTES = 4 << 20

@@ -4,15 +4,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from tfsci.profile.breakdown import PARTS
-from tfsci.profile.markup import Markup, join, tag
-from tfsci.profile.style import WHITE_ON
+from tfsci.profile.breakdown import PARTS, SHOWN
+from tfsci.profile.page.markup import Markup, join, tag
+from tfsci.profile.page.style import WHITE_ON
 from tfsci.profile.text import WORDS, duration
 
 WIDTH = 1100
 
-# Steps that `Breakdown.timeline` holds.
-STEPS = 5
 
 _LABEL, _TIME = 210, 90  # of a row
 _CHARACTER = 8.8  # at most so wide, at the size that the page gives
@@ -97,7 +95,7 @@ def timeline(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float
         pieces: As `Breakdown.timeline` holds them.
         lengths: Seconds of the steps, the first ones first.
     """
-    ends = list(itertools.accumulate(lengths[:STEPS]))
+    ends = list(itertools.accumulate(lengths[:SHOWN]))
     last = max(end for _, _, end in pieces)
     apart = paused(pieces, lengths)
     last = max(last if apart else ends[-1], 1e-9)
@@ -121,7 +119,7 @@ def paused(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float])
         pieces: As for `timeline`.
         lengths: Likewise.
     """
-    return max(end for _, _, end in pieces) > sum(lengths[:STEPS]) * (1 + 1e-6)
+    return max(end for _, _, end in pieces) > sum(lengths[:SHOWN]) * (1 + 1e-6)
 
 
 def _axis(last: float, scale: float, y: float) -> Markup:
