@@ -81,14 +81,17 @@ def test_the_cores_limit_what_parallel_calls_gain():
 
 def test_more_threads_than_cores_only_where_the_function_waits():
     stages = ("Range", 0, 8), ("Map", 5, 8, {"runs_python": True}), ("Prefetch", 0, 1)
-    waiting = model(*stages, pool_threads=2, pipeline_ready_seconds=0.001)
-    first, second = changes(waiting)
-    assert first.predicted_speedup == pytest.approx(2)
-    assert "private_threadpool_size = 5" in second.where
-    assert second.predicted_speedup == pytest.approx(4)  # both together
-    busy = changes(model(*stages, pool_threads=2, pipeline_ready_seconds=0.039))
-    assert all("num_parallel_calls" not in change.where for change in busy)
-    assert "TensorFlow operations" in busy[0].what
+    waiting = model(*stages, pool_threads=2, lock_share=0.1, python_cpu_share=0.02)
+    (change,) = changes(waiting)
+    assert "num_parallel_calls=5" in change.where and "threadpool_size = 5" in change.where
+    assert change.predicted_speedup == pytest.approx(4)
+    native = changes(model(*stages, pool_threads=2, lock_share=0.1, python_cpu_share=0.97))
+    assert native[0].where == ".map(function, num_parallel_calls=2)"
+    assert native[0].predicted_speedup == pytest.approx(2)
+    for unknown in ({}, {"lock_share": 0.9, "python_cpu_share": 0.95}):
+        (locked, *_) = changes(model(*stages, pool_threads=2, **unknown))
+        assert "num_parallel_calls" not in locked.where
+        assert "TensorFlow operations" in locked.what and locked.upper_bound
 
 
 def test_two_slow_stages_are_named_in_order():

@@ -40,6 +40,7 @@ class Breakdown:
 
     Attributes:
         parts: Seconds by name, in the order of `PARTS`; they add up to the step.
+        waits: Seconds that each step waits for input.
         operations: Seconds by type of operation or kernel, the largest first.
         layers: Seconds of them by layer of the model, forward and backward, the largest first; the
             optimizer and the loss are layers, too.
@@ -49,6 +50,7 @@ class Breakdown:
     """
 
     parts: dict[str, float]
+    waits: tuple[float, ...]
     operations: dict[str, float]
     layers: dict[str, float]
     communication_total: float
@@ -79,18 +81,19 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
         "input": intervals.union(host.spans[fetch], _asynchronous(host, _INPUT)),
         "dispatch": host.spans[calls],
     }
-    parts, so_far, before, timeline = {}, intervals.NONE, 0.0, []
+    parts, so_far, before, timeline = {}, intervals.NONE, np.zeros(len(windows)), []
     for name, spans in sets.items():
         timeline += _timeline(name, intervals.minus(intervals.union(spans), so_far), windows)
         so_far = intervals.union(so_far, spans)
-        total = float(intervals.covered(so_far, windows).sum())
-        parts[name] = (total - before) / len(windows) / 1e12
-        before = total
-    length = float((windows[:, 1] - windows[:, 0]).sum())
-    parts["python"] = (length - before) / len(windows) / 1e12
+        covered = intervals.covered(so_far, windows)
+        each = (covered - before) / 1e12
+        parts[name], before = float(each.mean()), covered
+        if name == "input":
+            waits = tuple(map(float, each))
+    parts["python"] = float((windows[:, 1] - windows[:, 0] - before).mean()) / 1e12
     hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
     timeline = tuple(sorted(timeline, key=lambda piece: piece[1:]))
-    return Breakdown(parts, operations, layers, float(hidden_or_not), timeline)
+    return Breakdown(parts, waits, operations, layers, float(hidden_or_not), timeline)
 
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):

@@ -15,6 +15,8 @@ measured step without its wait for input. The functions of all stages share one 
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfsci.profile.pipeline import Stage
 from tfsci.profile.reading import Host
 
@@ -37,6 +39,9 @@ _MANY, _TINY_SECONDS = 16, 50e-6
 # A pipeline that needs less than this share of the model's time is slow only for being serial.
 _MUCH = 0.9
 
+# A process that uses this share of its cores has none to spare; what the pipeline may take of that.
+_BUSY, _MUCH_OF_CPU = 0.9, 0.25
+
 # A stage that uses less CPU time than this share of its time waits for something else.
 _WAITS_BELOW = 0.25
 
@@ -53,6 +58,8 @@ class Model:
         cpu_seconds: CPU time of the process for a step; None where not known.
         pipeline_ready_seconds: At most so long the pipeline's work for a step ran or was ready to.
         lock_share: Share of the time in which Python's lock was taken; None where not known.
+        python_cpu_share: CPU time of Python functions as a share of their time; None where not
+            known.
     """
 
     stages: tuple[Stage, ...]
@@ -62,11 +69,15 @@ class Model:
     cpu_seconds: float | None = None
     pipeline_ready_seconds: float | None = None
     lock_share: float | None = None
+    python_cpu_share: float | None = None
 
     @classmethod
     def of(cls, host: Host) -> "Model":
         """Returns the model of a traced process that has steps."""
-        consumer = max(host.step_seconds - host.breakdown.parts["input"], 1e-9)
+        # Steps that something else has held up say nothing of the next; nor does what a step takes
+        # longer because it starts on a core that has fallen asleep while it waited.
+        own = np.subtract(host.seconds, host.breakdown.waits)
+        consumer = max(float(np.quantile(own, 0.25)), 1e-9)
         return cls(
             stages=host.stages,
             consumer=consumer,
@@ -75,12 +86,19 @@ class Model:
             cpu_seconds=host.cpu_seconds_per_step,
             pipeline_ready_seconds=host.pipeline_ready_seconds_per_step,
             lock_share=host.lock_share,
+            python_cpu_share=host.python_cpu_share,
         )
 
     @property
     def works_ahead(self) -> bool:
         """Whether the last stage prepares batches while the training computes."""
         return bool(self.stages) and self.stages[-1].own_thread
+
+    @property
+    def out_of_cores(self) -> bool:
+        """Whether the process has used all of its cores, and the pipeline a good part of them."""
+        used = min(self.pipeline_ready_seconds or 0.0, self.cpu_seconds or 0.0)
+        return self._floor() > _BUSY * self.consumer and used > _MUCH_OF_CPU * self.cpu_seconds
 
     def sections(self) -> dict[int, float]:
         """Returns the seconds per step of each section by the index of its last stage."""
@@ -105,8 +123,7 @@ class Model:
         """Returns the time of a step."""
         sections = self.sections()
         last = 0.0 if self.works_ahead else sections.pop(self._last(), 0.0)
-        floor = self.cpu_seconds / self.cores if self.cpu_seconds and self.cores else 0.0
-        return max([*sections.values(), self._pool_seconds(), last + self.consumer, floor])
+        return max([*sections.values(), self._pool_seconds(), last + self.consumer, self._floor()])
 
     def slowest(self) -> Stage | None:
         """Returns the stage that takes most of the slowest section."""
@@ -121,7 +138,9 @@ class Model:
 
     def limit(self) -> str:
         """Returns what limits the step, in words."""
-        slowest = self.slowest()
+        slowest, step = self.slowest(), self.step_seconds()
+        if step <= self._floor():
+            return "the CPU: all its cores are busy"
         if slowest is None or self.input_seconds() < self.consumer:
             return "the model's step"
         return slowest.name
@@ -134,16 +153,22 @@ class Model:
 
     def waits(self, stage: Stage) -> bool:
         """Whether the stage mostly waits (for files, a network, a clock) and needs no CPU."""
+        if stage.runs_python:
+            share = self.python_cpu_share
+            return share is not None and share < _WAITS_BELOW and not self._locked(stage)
         used = self.pipeline_ready_seconds
-        return used is not None and used < _WAITS_BELOW * stage.seconds_per_step
+        may = stage.reads_files and used is not None
+        return may and used < _WAITS_BELOW * stage.seconds_per_step
 
     def holds_lock(self, stage: Stage) -> bool:
         """Whether the stage runs Python that lets nothing else run Python meanwhile.
 
         NumPy, Pillow and the like let go of the lock while they compute.
         """
-        if not stage.runs_python or self.waits(stage):
-            return False
+        return stage.runs_python and not self.waits(stage) and self._locked(stage)
+
+    def _locked(self, stage: Stage) -> bool:
+        """Whether Python's lock was taken about as long as the stage works."""
         busy = min(stage.seconds_per_step / self.workers(stage) / self.step_seconds(), 1.0)
         return self.lock_share is None or self.lock_share > _LOCKED_ABOVE * busy
 
@@ -170,6 +195,17 @@ class Model:
                 model = model.replace(stage, elements_per_step=less)
         return model.replace(shuffle, filling=1.0)
 
+    def without(self, *stages: Stage) -> "Model":
+        """Returns the model where these stages have no work left, nor use the CPU for it."""
+        model, saved = self, 0.0
+        for stage in stages:
+            model = model.replace(stage, self_seconds=0.0)
+            saved += 0.0 if self.waits(stage) else stage.seconds_per_step
+        if not self.cpu_seconds:
+            return model
+        saved = min(saved, self.pipeline_ready_seconds or 0.0)
+        return model.replace(cpu_seconds=max(self.cpu_seconds - saved, 0.0))
+
     def replace(self, stage: Stage | None = None, **values: object) -> "Model":
         """Returns the model with other values for a stage, or for itself without one."""
         if stage is None:
@@ -183,6 +219,10 @@ class Model:
         """Returns the time that the pool's threads need for a step's functions."""
         work = sum(stage.seconds_per_step for stage in self.stages if is_map(stage))
         return work / self.pool_threads if self.pool_threads else 0.0
+
+    def _floor(self) -> float:
+        """Returns the time of a step if nothing but CPU time is short."""
+        return self.cpu_seconds / self.cores if self.cpu_seconds and self.cores else 0.0
 
     def _last(self) -> int:
         return self.stages[-1].index if self.stages else 0

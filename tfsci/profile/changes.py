@@ -16,8 +16,6 @@ _WORTH = 1.05
 # What a sequential `Map` becomes.
 _PARALLEL = "ParallelMapV2"
 
-_SOURCES = ("TFRecord", "TextLine", "FixedLengthRecord", "SSTable")
-
 
 @dataclass(frozen=True)
 class Change:
@@ -131,12 +129,6 @@ def _parallel_map(model: Model, stage: Stage) -> _Candidate | None:
         calls = 1  # more threads would wait for Python's lock
     kind = _PARALLEL if stage.kind == "Map" else stage.kind
     after = model.replace(stage, kind=kind, own_thread=True, parallelism=calls)
-    if calls > model.workers(stage):
-        return _Candidate(
-            after,
-            f"let {stage.name} work on {calls} elements at once",
-            _map(stage, f"num_parallel_calls={calls}"),
-        )
     if waits and threads < min(wanted, _MOST_WAITING):
         calls = min(wanted, _MOST_WAITING)
         pool = calls + sum(model.workers(s) for s in model.stages if is_map(s) and s != stage)
@@ -146,6 +138,12 @@ def _parallel_map(model: Model, stage: Stage) -> _Candidate | None:
             "on more threads than cores",
             f"{_map(stage, f'num_parallel_calls={calls}')} and "
             f"options.threading.private_threadpool_size = {pool}",
+        )
+    if calls > model.workers(stage):
+        return _Candidate(
+            after,
+            f"let {stage.name} work on {calls} elements at once",
+            _map(stage, f"num_parallel_calls={calls}"),
         )
     if stage.kind == "Map":
         return _Candidate(
@@ -159,7 +157,7 @@ def _parallel_map(model: Model, stage: Stage) -> _Candidate | None:
 def _in_tensorflow(model: Model, stage: Stage) -> _Candidate | None:
     if is_map(stage) and model.holds_lock(stage):
         return _Candidate(
-            model.replace(stage, self_seconds=0.0),
+            model.without(stage),
             f"write the function of {stage.name} in TensorFlow operations, or keep what it "
             "returns; Python runs one element at a time",
             f"{_map(stage)}, or .cache() after it",
@@ -181,7 +179,7 @@ def _generator(model: Model, stage: Stage) -> _Candidate | None:
 
 
 def _read_ahead(model: Model, stage: Stage) -> _Candidate | None:
-    if not stage.kind.startswith(_SOURCES) or "Interleave" in stage.path:
+    if not stage.reads_files or is_map(stage) or "Interleave" in stage.path:
         return None
     files = min(max(model.pool_threads or 2, 2), _MOST_WAITING)
     return _Candidate(
@@ -196,12 +194,10 @@ def _cache(model: Model, stage: Stage) -> _Candidate | None:
     """What comes out of the slow stage is kept, where memory allows."""
     if stage.kind.startswith(("Prefetch", "Shuffle", "MemoryCache", "Batch")):
         return None
-    after = model
-    for other in model.stages:  # nor do those that feed it work any more
-        if other == stage or other.path.startswith(stage.path + "::"):
-            after = after.replace(other, self_seconds=0.0)
+    # Nor do those that feed it work any more.
+    done = (s for s in model.stages if s == stage or s.path.startswith(stage.path + "::"))
     return _Candidate(
-        after,
+        model.without(*done),
         f"keep what {stage.name} returns, if it fits into memory (from the second epoch on)",
         f".cache() after {stage.name}, stage {stage.index} of the pipeline",
         upper_bound=True,

@@ -31,6 +31,9 @@ from tfsci.profile.iterators import ROOT, Work, functions, gather, kind_of
 from tfsci.profile.xplane import Plane
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+# Sources, and operations, that read files.
+_FILES = ("TFRecord", "TextLine", "FixedLengthRecord", "SSTable", "CSV")
+_READS = ("ReadFile", "ReaderReadV2", "RestoreV2", "FixedLengthRecordDataset", "TFRecordDataset")
 # Threads of the pipeline from which several local replicas are fed.
 _MULTI_DEVICE = "tf_data_multi_device_iterator"
 
@@ -57,6 +60,7 @@ class Stage:
         runs_python: Whether Python code runs in it.
         function: Name of the function that it applies; empty where there is none, or none is known.
         place: File and line where that is written, ``train.py:12``; empty where not known.
+        reads_files: Whether it reads files, and so may have to wait for them.
         filling: Of a shuffle, the elements that went into its buffer during the steps for each that
             came out; 1 where it is full.
         busy_seconds: Time for one element that operations take, without what it costs to call them.
@@ -78,6 +82,7 @@ class Stage:
     runs_python: bool = False
     function: str = ""
     place: str = ""
+    reads_files: bool = False
     filling: float = 1.0
     busy_seconds: float = 0.0
 
@@ -267,6 +272,7 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
         buffered=buffered if isinstance(buffered, int) else None,
         busy_seconds=sum(times.values()) / calls / 1e12 if calls else 0.0,
         runs_python=kind == "Generator" or bool(_PYTHON & times.keys()),
+        reads_files=kind.startswith(_FILES) or bool(most and most[0][0] in _READS),
     )
 
 

@@ -38,6 +38,8 @@ class Host:
         pipeline_ready_seconds_per_step: At most so long a step's work on the pipeline ran or was
             ready to: threads other than the main one, less the model's operations.
         lock_share: Share of the trace in which Python's lock was taken, where recorded.
+        python_cpu_share: CPU time of Python functions that TensorFlow called, as a share of the
+            time that they took, where recorded.
         memory: Largest use in bytes by allocator (``GPU_0_bfc``), and of ``process``, its resident
             memory since it began; where recorded.
         devices: Number of GPUs in the trace.
@@ -59,6 +61,7 @@ class Host:
     cpu_seconds_per_step: float | None
     pipeline_ready_seconds_per_step: float | None
     lock_share: float | None
+    python_cpu_share: float | None
     memory: dict[str, int]
     devices: int
     events: int
@@ -139,6 +142,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
         pipeline_ready_seconds_per_step=ready,
         lock_share=_number(own, "lock_share"),
+        python_cpu_share=_number(own, "python_cpu_share"),
         memory=_memory(planes, own),
         devices=len(devices),
         events=sum(len(plane.event) for plane in planes),

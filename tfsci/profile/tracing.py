@@ -7,7 +7,7 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
 the process used meanwhile, and how long its threads but the main one ran or were ready to: what
 tells a stage that computes from one that waits (a trace knows threads by another number than Linux
-does); the share of the time that Python's lock was taken (see `lock`); and the datasets that it
+does); what Python functions did meanwhile (see `python`); and the datasets that it
 holds, what the stages' functions are called, and what its functions were traced for.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tfsci.distributed.launch import detect
 from tfsci.profile import datasets, signatures, xplane
-from tfsci.profile.lock import LockWatch
+from tfsci.profile.python import PythonUse, PythonWatch
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
 from tfsci.startup import import_tensorflow
 
@@ -135,8 +135,8 @@ class Tracer:
                 "another trace is being taken; TensorFlow's profiler takes one at a time"
             ) from None
         self._temporary = temporary
-        self._lock = LockWatch()
-        self._lock.start()
+        self._python = PythonWatch()
+        self._python.start()
         self._before = _clocks()
 
     def stop(self) -> Path | None:
@@ -150,14 +150,14 @@ class Tracer:
         tf = _tensorflow()
         temporary, self._temporary = self._temporary, None
         after = _clocks()
-        share = self._lock.share()
+        use = self._python.use()
         try:
             tf.profiler.experimental.stop()
             written = next(Path(temporary).glob("plugins/profile/*/*" + SUFFIX), None)
             if written is None:
                 raise OSError(f"{self.folder}: TensorFlow's profiler wrote no trace")
             with open(written, "ab") as file:
-                file.write(_own_plane(self._before, after, share))
+                file.write(_own_plane(self._before, after, use))
             self.path = place(self.folder)
             os.replace(written, self.path)
         finally:
@@ -216,13 +216,15 @@ def _waiting_for_a_core() -> float:
     return total / 1e9
 
 
-def _own_plane(before: dict[str, float], after: dict[str, float], lock_share: float) -> bytes:
+def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse) -> bytes:
     """Returns a plane to be appended: protobufs one after the other are read as one."""
     space = xplane.messages().XSpace()
     plane = space.planes.add(name=OWN_PLANE)
     numbers = {name: max(after[name] - before[name], 0.0) for name in after}
     numbers["cores"] = float(_cores())
-    numbers["lock_share"] = lock_share
+    numbers["lock_share"] = use.lock_share
+    if use.cpu_share is not None:
+        numbers["python_cpu_share"] = use.cpu_share
     numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name

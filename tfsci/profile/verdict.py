@@ -111,7 +111,10 @@ def judge(trace: Trace) -> Report:
     share = parts["input"] / host.step_seconds
     verdict = _verdict(host, model, share)
     stage = model.slowest()
-    fed_too_slowly = verdict in ("input-bound", "balanced")
+    # Where all cores are busy, what the pipeline takes of them the model lacks.
+    fed_too_slowly = verdict in ("input-bound", "balanced") or (
+        verdict == "compute-bound" and model.out_of_cores
+    )
     found = changes(model) if fed_too_slowly else remedies(verdict, host)
     answer = _answer(verdict, host, model, stage, share) + _among_ranks(host, among)
     return Report(
