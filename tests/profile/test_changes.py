@@ -72,7 +72,7 @@ def test_a_sequential_map_is_made_parallel_until_the_model_is_the_limit():
 def test_the_cores_limit_what_parallel_calls_gain():
     pipeline = model(
         ("Range", 0, 8), ("Map", 5, 8), ("Prefetch", 0, 1), pool_threads=2, cores=2,
-        cpu_seconds=0.045, pipeline_ready_seconds=0.040,
+        cpu_seconds=0.045, pipeline_ready_seconds=0.040, operations=0.005,
     )  # fmt: skip
     first = changes(pipeline)[0]
     assert first.where == ".map(function, num_parallel_calls=2)"

@@ -39,6 +39,9 @@ _MANY, _TINY_SECONDS = 16, 50e-6
 # A pipeline that needs less than this share of the model's time is slow only for being serial.
 _MUCH = 0.9
 
+# Of the steps' own times, the one that nothing has disturbed.
+_UNDISTURBED = 0.1
+
 # A process that uses this share of its cores has none to spare; what the pipeline may take of that.
 _BUSY, _MUCH_OF_CPU = 0.9, 0.25
 
@@ -56,6 +59,8 @@ class Model:
         pool_threads: Threads that run the pipeline's functions; None where not known.
         cores: CPU cores; None where not known.
         cpu_seconds: CPU time of the process for a step; None where not known.
+        traced_step: Seconds of a step in the trace; None where not known.
+        operations: Seconds of a step in the model's operations, on all threads of the CPU.
         pipeline_ready_seconds: At most so long the pipeline's work for a step ran or was ready to.
         lock_share: Share of the time in which Python's lock was taken; None where not known.
         python_cpu_share: CPU time of Python functions as a share of their time; None where not
@@ -67,6 +72,8 @@ class Model:
     pool_threads: int | None = None
     cores: int | None = None
     cpu_seconds: float | None = None
+    operations: float = 0.0
+    traced_step: float | None = None
     pipeline_ready_seconds: float | None = None
     lock_share: float | None = None
     python_cpu_share: float | None = None
@@ -77,13 +84,15 @@ class Model:
         # Steps that something else has held up say nothing of the next; nor does what a step takes
         # longer because it starts on a core that has fallen asleep while it waited.
         own = np.subtract(host.seconds, host.breakdown.waits)
-        consumer = max(float(np.quantile(own, 0.25)), 1e-9)
+        consumer = max(float(np.quantile(own, _UNDISTURBED)), 1e-9)
         return cls(
             stages=host.stages,
             consumer=consumer,
+            traced_step=host.step_seconds,
             pool_threads=host.pool_threads,
             cores=host.cores,
             cpu_seconds=host.cpu_seconds_per_step,
+            operations=0.0 if host.devices else sum(host.breakdown.operations.values()),
             pipeline_ready_seconds=host.pipeline_ready_seconds_per_step,
             lock_share=host.lock_share,
             python_cpu_share=host.python_cpu_share,
@@ -169,7 +178,8 @@ class Model:
 
     def _locked(self, stage: Stage) -> bool:
         """Whether Python's lock was taken about as long as the stage works."""
-        busy = min(stage.seconds_per_step / self.workers(stage) / self.step_seconds(), 1.0)
+        step = self.traced_step or stage.seconds_per_step
+        busy = min(stage.seconds_per_step / self.workers(stage) / step, 1.0)
         return self.lock_share is None or self.lock_share > _LOCKED_ABOVE * busy
 
     def cause(self, stage: Stage) -> str:
@@ -222,7 +232,14 @@ class Model:
 
     def _floor(self) -> float:
         """Returns the time of a step if nothing but CPU time is short."""
-        return self.cpu_seconds / self.cores if self.cpu_seconds and self.cores else 0.0
+        if not self.cpu_seconds or not self.cores:
+            return 0.0
+        # TensorFlow's idle threads look for work a while before they sleep: of what the process has
+        # used that counts which something asked for.
+        asked = self.operations + sum(
+            stage.seconds_per_step for stage in self.stages if not self.waits(stage)
+        )
+        return min(self.cpu_seconds, asked) / self.cores
 
     def _last(self) -> int:
         return self.stages[-1].index if self.stages else 0

@@ -23,6 +23,8 @@ _WAITING = 0.12
 # A pipeline this close to what the model needs is balanced with it.
 _BALANCED = 0.87
 _MOST_CHANGES = 3
+# Python in the pipeline that holds the lock for this share of a step holds up the loop, too.
+_MOST_OF_STEP = 0.6
 # Layers that an answer names.
 _NAMED_LAYERS = 3
 
@@ -154,7 +156,8 @@ def _verdict(host: Host, model: Model, share: float) -> str:
     largest = max(other, key=other.get)
     if largest == "compile" and other["compile"] > parts["input"]:
         return _VERDICTS["compile"]
-    if share > _WAITING:
+    slower = model.input_seconds() > model.consumer / _BALANCED and not model.out_of_cores
+    if share > _WAITING or (share > _WAITING / 2 and slower) or _starved_of_lock(host, model):
         return "input-bound"
     if model.works_ahead and model.input_seconds() > _BALANCED * model.consumer:
         return "balanced"
@@ -162,6 +165,15 @@ def _verdict(host: Host, model: Model, share: float) -> str:
     if largest in ("compute", "dispatch", "python"):
         return _VERDICTS["compute" if other["compute"] >= host_side else "dispatch"]
     return _VERDICTS[largest]
+
+
+def _starved_of_lock(host: Host, model: Model) -> bool:
+    """Whether the loop waits for Python's lock, which the input holds, rather than for input."""
+    stage, parts, step = model.slowest(), host.breakdown.parts, host.step_seconds
+    if stage is None or not model.holds_lock(stage):
+        return False
+    loop = (parts["python"] + parts["dispatch"]) / step
+    return loop > _WAITING and model.input_seconds() > _MOST_OF_STEP * step
 
 
 def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: float) -> str:
