@@ -33,6 +33,11 @@ class TestAllReduce:
         seconds = float(collectives.all_reduce(FRONTIER, 4, 1, 1e9))
         assert seconds == pytest.approx(2 * 3 / 4 / 80 + (2 * 5.7e-6 + 4 * 3.4e-6))
 
+    def test_a_group_that_lies_across_nodes(self):
+        # Of eight devices two groups of six: the second has 2 here and 4 there.
+        seconds = float(collectives.all_reduce(SELENE, 6, 1, 1e9))
+        assert seconds == pytest.approx(2 * 5 / 6 / (2 * 20) + (4 * 14e-6 + 6 * 3.4e-6))
+
     def test_one_rank_has_nothing_to_do(self):
         assert float(collectives.all_reduce(SELENE, 1, 1, 1e9)) == 0
 
@@ -50,8 +55,13 @@ class TestAllReduce:
     ("stride", "bandwidth", "latency"), [(1, 200, 3.4), (2, 50, 5.7), (4, 50, 5.7), (8, 12.5, 14)]
 )
 def test_a_message_takes_the_nearest_link(stride, bandwidth, latency):
-    seconds = float(collectives.send(FRONTIER, stride, 1e9))
+    seconds = float(collectives.send(FRONTIER, 2, stride, 1e9))
     assert seconds == pytest.approx(1 / (LINK_EFFICIENCY * bandwidth) + latency * 1e-6)
+
+
+def test_the_slowest_message_counts():
+    # Four stages, four devices apart: two on each node of eight.
+    assert collectives.send(SELENE, 4, 4, 1e9) == collectives.send(SELENE, 2, 8, 1e9)
 
 
 def test_a_network_without_levels():

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,7 +86,7 @@ def test_more_devices_never_raise_memory(tensor, pipeline, zero, recompute, sche
         return float(memory(model, Layout(t, p, d, 2, 1024, **options)).total)
 
     needs = [total(tensor, pipeline, 2**i) for i in range(9)]
-    assert all(a >= b * (1 - 1e-12) for a, b in zip(needs, needs[1:], strict=False))
+    assert all(a >= b * (1 - 1e-12) for a, b in itertools.pairwise(needs))
     assert total(2 * tensor, pipeline, 4) < total(tensor, pipeline, 4)
 
 

@@ -1,7 +1,8 @@
 """How long collectives take: an α–β model over the links that they really cross.
 
-A group has `size` ranks, `stride` devices apart. Where a block of a level holds the whole group,
-nothing beyond it is crossed. A ring over n ranks takes 2(n - 1) steps for an all-reduce, of which
+A group has `size` ranks, `stride` devices apart. Where blocks of a level hold all such groups,
+nothing beyond them is crossed (nodes of eight do not hold groups of six: some lie across two).
+A ring over n ranks takes 2(n - 1) steps for an all-reduce, of which
 2(blocks - 1) leave a block; each has the latency α of the link that it takes, and all its bytes go
 through the narrowest: a block's members that are in the group share what their links carry. This
 is how NCCL estimates its ring (src/graph/tuning.cc). Trees, which NCCL prefers among very many
@@ -40,7 +41,10 @@ def gather(machine: Machine, size, stride, volume):
     seconds_per_byte, latency = 0.0, 0.0
     inside = np.ones_like(size)  # ranks of the group within a block of the level below
     for link in machine.links:
-        block = np.clip(link.devices // stride, 1, size) if link.devices else size
+        # Blocks begin at multiples of `devices`, groups at multiples of their span: what divides
+        # both is sure to stay together.
+        together = np.gcd(size * stride, link.devices) // stride if link.devices else size
+        block = np.clip(together, 1, size)
         block = np.maximum(block, inside)
         crossed = block > inside
         steps = size / inside - size / block  # of the n - 1 all around, those on this level
@@ -51,19 +55,21 @@ def gather(machine: Machine, size, stride, volume):
     return (size - 1) / size * volume * seconds_per_byte + latency
 
 
-def send(machine: Machine, stride, volume):
-    """Returns the seconds of a message to the rank `stride` devices away.
+def send(machine: Machine, size, stride, volume):
+    """Returns the seconds of the slowest message between neighbours of a group.
 
     Args:
         machine: Whose links.
-        stride: Devices between the two.
+        size: Ranks of the group.
+        stride: Devices between its neighbours.
         volume: Bytes.
     """
-    stride = np.asarray(stride)
-    seconds = np.zeros(np.broadcast(stride, volume).shape)
-    reached = np.zeros(stride.shape, bool)
+    span = np.asarray(size) * stride
+    seconds = np.zeros(np.broadcast(span, volume).shape)
+    reached = np.zeros(span.shape, bool)
     for link in machine.links:
-        here = ~reached & (True if link.devices is None else stride < link.devices)
+        holds = link.devices is None or np.gcd(span, link.devices) == span
+        here = ~reached & holds
         seconds = np.where(here, link.latency * 1e-6 + volume / link.rate, seconds)
         reached = reached | here
     return seconds

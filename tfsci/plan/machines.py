@@ -143,15 +143,11 @@ def read(path: Path) -> Machine:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     _expect(path, given, "the file", {"device": dict, "links": list}, {"title": str, "nodes": int})
     numbers = int | float
-    device = {
-        "tflops_float32": given["device"].get("tflops", 0) / 2 or 0,
-        "watts": None,
-        "efficiency": 0.5,
-        **given["device"],
-    }
     required = {"name": str, "tflops": numbers, "memory": numbers, "bandwidth": numbers}
-    optional = {"tflops_float32": numbers, "watts": numbers | None, "efficiency": numbers}
-    _expect(path, device, "[device]", required, optional)
+    optional = {"tflops_float32": numbers, "watts": numbers, "efficiency": numbers}
+    _expect(path, given["device"], "[device]", required, optional)
+    half = given["device"]["tflops"] / 2
+    device = {"tflops_float32": half, "watts": None, "efficiency": 0.5, **given["device"]}
     links = []
     for row in given["links"]:
         _expect(

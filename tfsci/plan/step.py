@@ -161,7 +161,7 @@ def slots(model: Transformer, machine: Machine, layout: Layout) -> Slots:
     # 4.1); with sequence parallelism there is nothing to gather.
     stride = np.asarray(t) * layout.data
     gathered = np.where(layout.sequence_parallel, 0, collectives.gather(machine, t, 1, message))
-    send = collectives.send(machine, stride, message / t) + gathered
+    send = collectives.send(machine, layout.pipeline, stride, message / t) + gathered
     send = np.where(np.asarray(layout.pipeline) > 1, send, 0)
 
     tokens = b * model.output_tokens
