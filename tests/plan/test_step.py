@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,3 +138,8 @@ def test_smaller_micro_batches_and_more_tensor_ranks_compute_less_efficiently():
 
     assert rate(1, 1) < rate(1, 4) < rate(1, 16)
     assert rate(8, 4) < rate(4, 4) < rate(1, 4)
+
+
+def test_the_documentation_has_the_table_of_today():
+    text = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+    assert published.table(published.rows()) in text

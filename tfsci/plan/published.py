@@ -45,6 +45,28 @@ TABLE_1 = (
 )
 
 
+_LLAMA = {"recompute": "none", "sequence_parallel": True, "flash": True, "zero": 1}
+_SPLIT = {"recompute": "selective", "sequence_parallel": True}
+_MODEL = "% of peak, model alone"
+
+# What; model, machine and layout; unit and figure; whether a constant was fitted to it; source.
+# Layouts on Frontier from github.com/sajal-vt/Megatron-DeepSpeed-ORNL, launch_gpt*.slurm.
+_OTHERS = (
+    ("GPT 530 B on 2,240 A100, all computed again", "gpt-530b", "selene",
+     Layout(8, 35, 8, 1, 2240, 3), _MODEL, 42.1, False, "arXiv 2205.05198"),
+    ("GPT 530 B on 2,240 A100, sequence parallel", "gpt-530b", "selene",
+     Layout(8, 35, 8, 1, 2240, 3, **_SPLIT), _MODEL, 54.2, False, "arXiv 2205.05198"),
+    ("GPT 175 B on 128 GCD of Frontier", "gpt-175b", "frontier",
+     Layout(4, 16, 2, 1, 640, flash=True, zero=1), "% of peak", 36.14, True, "arXiv 2312.12705"),
+    ("GPT 22 B on 16 GCD of Frontier", "gpt-22b", "frontier",
+     Layout(1, 8, 2, 1, 640, flash=True), "% of peak", 38.38, False, "arXiv 2312.12705"),
+    ("Llama 3 405 B on 8,192 H100", "llama-3-405b", "dgx-h100",
+     Layout(8, 16, 64, 1, 2048, 8, **_LLAMA), "TFLOP/s a device", 430, True, "arXiv 2407.21783"),
+    ("Llama 3 405 B on 16,384 H100", "llama-3-405b", "dgx-h100",
+     Layout(8, 16, 128, 1, 2048, 8, **_LLAMA), "TFLOP/s a device", 400, False, "arXiv 2407.21783"),
+)  # fmt: skip
+
+
 def table_1(row: tuple) -> tuple[Transformer, Layout]:
     """Returns the model and the layout of a row like those of `TABLE_1`."""
     layers, hidden, heads, t, p, devices, batch, micro_batch, each, *_ = row
@@ -79,21 +101,14 @@ def rows() -> list[Row]:
         "GPT 175 B on 1,024 A100, at 140 TFLOP/s", "days for 300 B tokens",
         34, 8 * 300e9 * model.parameters / 1024 / 140e12 / 86400, False, "arXiv 2104.04473, eq. 4",
     )  # fmt: skip
-    layout = Layout(4, 16, 2, 1, 640, flash=True, zero=1)
-    frontier = step(model, MACHINES["frontier"], layout)
-    add(
-        "GPT 175 B on 128 GCD of Frontier", "% of peak",
-        36.14, 100 * float(frontier.utilisation), True, "arXiv 2312.12705",
-    )  # fmt: skip
-    llama = presets.find("llama-3-405b")
-    layout = Layout(
-        8, 16, 64, 1, 2048, 8, recompute="none", sequence_parallel=True, flash=True, zero=1
-    )
-    add(
-        "Llama 3 405 B on 8,192 H100", "TFLOP/s a device",
-        430, float(step(llama, MACHINES["dgx-h100"], layout).flops_per_device) / 1e12, True,
-        "arXiv 2407.21783, table 4",
-    )  # fmt: skip
+    for what, name, machine, layout, unit, published, fitted, source in _OTHERS:
+        took = step(presets.find(name), MACHINES[machine], layout)
+        predicted = {
+            "TFLOP/s a device": took.flops_per_device / 1e12,
+            "% of peak": 100 * took.utilisation,
+            "% of peak, model alone": 100 * took.model_utilisation,
+        }[unit]
+        add(what, unit, published, float(predicted), fitted, source)
     for name, machine, devices, batch, percent, source in (
         ("resnet-101", "p100-roce", 512, 64, 90, "arXiv 1802.05799"),
         ("vgg-16", "p100-roce", 512, 64, 68, "arXiv 1802.05799"),

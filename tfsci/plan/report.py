@@ -56,8 +56,9 @@ class Plan:
     @property
     def tokens_per_second(self) -> float | None:
         """Of all devices; None where samples have no tokens."""
-        sequence = getattr(self.model, "sequence", None)
-        return sequence * self.samples_per_second if sequence else None
+        if isinstance(self.model, Network) or self.model.style == "vit":
+            return None
+        return self.model.sequence * self.samples_per_second
 
     @property
     def name(self) -> str:

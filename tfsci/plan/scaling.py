@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tfsci.plan import network as networks
-from tfsci.plan.layout import Layout
+from tfsci.plan.layout import Layout, divisors
 from tfsci.plan.machines import Machine
 from tfsci.plan.network import Network
 from tfsci.plan.search import evaluate, layouts, loses
@@ -74,11 +74,12 @@ def _best(model, machine: Machine, devices: int, batch: int, flash: bool):
     if isinstance(model, Network):
         if batch % devices:
             return f"a batch of {batch} does not divide"
-        layout = Layout(data=devices, micro_batch=batch // devices, global_batch=batch)
-        over = float(networks.memory(model, layout).total) - machine.device.usable
-        if over > 0:
-            return f"does not fit: {over / 1e9:,.0f} GB too much"
-        return layout, networks.step(model, machine, layout)
+        for each in reversed(divisors(batch // devices)):
+            layout = Layout(1, 1, devices, each, batch, recompute="none")
+            over = float(networks.memory(model, layout).total) - machine.device.usable
+            if over <= 0:
+                return layout, networks.step(model, machine, layout)
+        return f"does not fit: {over / 1e9:,.0f} GB too much"
     try:
         found = evaluate(model, machine, layouts(model, devices, batch, flash))
     except ValueError:

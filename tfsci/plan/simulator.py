@@ -196,25 +196,23 @@ def play(
 def simulate(model: Transformer, machine: Machine, layout: Layout) -> Played:
     """Plays a step of a model.
 
-    The links between stages are as `collectives.send` takes them: each device has its own share, so
-    that a transfer takes `Slots.send`. Each stage exchanges its gradients when it is done with its
-    slots, and updates then.
+    Each device has its own share of the links between stages, as `collectives.send` takes them, so
+    that every transfer takes `Slots.send`. Each stage exchanges its gradients when it is done with
+    its slots, and updates then.
     """
     slot = timing.slots(model, machine, layout)
     took = timing.step(model, machine, layout)
     p, m, v = layout.pipeline, layout.micro_batches, layout.chunks
     orders = [order(layout.schedule, stage, p, m, v) for stage in range(p)]
-    forward = float(slot.forward + slot.tensor_forward)
-    backward = float(slot.backward + slot.tensor_backward)
+    forward = float(slot.forward + slot.tensor_forward + slot.send)
+    backward = float(slot.backward + slot.tensor_backward + slot.send)
     output = float(slot.output_forward), float(slot.output_backward)
 
     def seconds(stage: int, which: Slot) -> float:
         at_end = stage == p - 1 and which.chunk == v - 1
         return (backward if which.backward else forward) + at_end * output[which.backward]
 
-    rates = dict.fromkeys(range(p), 1.0)  # a transfer's volume is its seconds
-    send = float(slot.send)
-    played = play(orders, seconds, lambda stage, _: (stage, send), rates, v)
+    played = play(orders, seconds, lambda *_: (None, 0.0), {}, v)
     finished = [0.0] * p
     for span in played.spans:
         finished[span.stage] = span.end

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from tfsci.plan.check import Checked
 from tfsci.plan.failures import Failures
 from tfsci.plan.machines import Machine
@@ -19,6 +21,11 @@ def quantity(value: float) -> str:
         if value >= 0.9995 * size:
             return f"{value / size:.{3 - len(str(int(value / size)))}f} {unit}".replace(". ", " ")
     return f"{value:,.0f}"
+
+
+def number(value: float) -> str:
+    """Returns a number with as many digits as say something."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:
@@ -53,13 +60,13 @@ def show(plan: Plan, played: Played | None, training: Mapping[str, float | None]
         f"A step of {layout.global_batch:,} samples takes {duration(float(took.seconds))}:",
         *_bars({NAMES[k]: float(v) for k, v in took.parts.items()}, duration),
         "",
-        f"{float(took.flops_per_device) / 1e12:.1f} TFLOP/s a device, "
+        f"{number(float(took.flops_per_device) / 1e12)} TFLOP/s a device, "
         f"{float(took.utilisation):.1%} of its peak "
         f"({float(took.model_utilisation):.1%} without what is computed again)",
     ]
-    rate = f"{plan.samples_per_second:,.4g} samples/s"
+    rate = f"{number(plan.samples_per_second)} samples/s"
     if plan.tokens_per_second:
-        rate = f"{plan.tokens_per_second:,.0f} tokens/s"
+        rate = f"{number(plan.tokens_per_second)} tokens/s"
     lines += [rate, ""]
     total, usable = float(plan.memory.total), device.usable
     lines.append(
@@ -89,16 +96,24 @@ def timeline(played: Played, width: int = 72, most: int = 16) -> list[str]:
     stages = range(played.stages)
     if played.stages > most:
         stages = [round(i * (played.stages - 1) / (most - 1)) for i in range(most)]
-    rows = {stage: ["·"] * width for stage in stages}
+    busy = {stage: np.zeros((2, width)) for stage in stages}  # forward and backward, of a column
+    edges = np.arange(width)
     for span in played.spans:
-        if span.slot and span.stage in rows:
+        if span.slot and span.stage in busy:
             first, last = span.start / end * width, span.end / end * width
-            for place in range(int(first + 0.5), max(int(first + 0.5) + 1, int(last + 0.5))):
-                if place < width:
-                    rows[span.stage][place] = "█" if span.kind == "backward" else "▒"
-    waits = f"{played.bubble:.1%}"
-    lines = [f"The pipeline over {duration(end)} (▒ forward, █ backward, · waiting; {waits}):"]
-    return lines + [f"  {stage + 1:4} {''.join(row)}" for stage, row in rows.items()]
+            columns = slice(int(first), min(int(last) + 1, width))
+            covered = np.minimum(last, edges[columns] + 1) - np.maximum(first, edges[columns])
+            busy[span.stage][int(span.kind == "backward"), columns] += covered
+    kinds = f"▒ forward, █ backward, ▓ both, · waiting: {played.bubble:.1%}"
+    lines = [f"The pipeline over {duration(end)} ({kinds}):"]
+    for stage, (forward, backward) in busy.items():
+        row = np.select(
+            [forward + backward < 0.5, forward > 6 * backward, backward > 6 * forward],
+            ["·", "▒", "█"],
+            "▓",
+        )
+        lines.append(f"  {stage + 1:4} {''.join(row)}")
+    return lines
 
 
 def search(found: Found, number: int) -> str:
@@ -149,8 +164,9 @@ def scaling(points: Sequence[Point], weak: bool) -> str:
             lines.append(f"{point.devices:8,} {'–':>9} {'–':>10} {'–':>10}  {point.reason}")
             continue
         lines.append(
-            f"{point.devices:8,} {duration(point.seconds):>9} {point.samples_per_second:10,.4g} "
-            f"{point.efficiency:10.1%}  {point.reason:26} {point.layout}"
+            f"{point.devices:8,} {duration(point.seconds):>9} "
+            f"{number(point.samples_per_second):>10} {point.efficiency:10.1%}  "
+            f"{point.reason:26} {point.layout}"
         )
     return "\n".join(lines)
 
