@@ -151,6 +151,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
     if isinstance(plan.model, Network):
         raise ValueError(f"{plan.model.name} has no pipeline to play; see tfsci plan show")
     played = simulator.simulate(plan.model, plan.machine, plan.layout)
+    shared = simulator.simulate(plan.model, plan.machine, plan.layout, shared=True).seconds
     hours = arguments.device_mtbf_hours or failures.DEVICE_MTBF_HOURS
     job = failures.Failures(
         3600 * hours / plan.layout.devices, arguments.checkpoint_seconds, arguments.restart_seconds
@@ -171,6 +172,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
         lambda: {
             "step_seconds": played.seconds,
             "formula_seconds": float(plan.step.seconds),
+            "shared_links_seconds": shared,
             "bubble_fraction": played.bubble,
             "slots": sum(1 for span in played.spans if span.slot),
             "mtbf_seconds": job.mtbf,
@@ -178,7 +180,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
             "daly_seconds": job.daly(),
             "intervals": rows,
         },
-        lambda: text.simulated(plan, played, job, runs),
+        lambda: text.simulated(plan, played, shared, job, runs),
     )
     _draw(arguments, plan, played)
 

@@ -139,3 +139,35 @@ mpiexec -n $NGPUS --ppn 4 python pretrain_gpt.py --num-layers 24 --hidden-size 2
   --num-attention-heads 16 --seq-length 1024 --deepspeed --deepspeed_config=config.json \\
   --checkpoint-activations --save out --train-iters 100
 """
+
+# Launchers in variables, in single quotes, and by eval.
+BIG = """\
+#!/bin/bash
+#SBATCH --nodes=16
+#SBATCH --ntasks-per-node=1          # crucial - only 1 task per dist per node!
+#SBATCH --gres=gpu:a100:8
+#SBATCH --time 20:00:00
+GPUS_PER_NODE=8
+NNODES=$SLURM_NNODES
+MASTER_ADDR=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1)
+TP_SIZE=4; PP_SIZE=4
+GPT_ARGS=" \\
+    --num-layers 40 --hidden-size 5120 --num-attention-heads 40 \\
+    --seq-length 2048 \\
+    --micro-batch-size 2 --global-batch-size 512 \\
+    --train-samples 1_000_000 --checkpoint-activations \\
+    "
+export LAUNCHER="python -u -m torch.distributed.run \\
+    --nproc_per_node $GPUS_PER_NODE \\
+    --nnodes $NNODES \\
+    --rdzv_endpoint $MASTER_ADDR:6000 --max_restarts 0 \\
+    "
+export CMD=" \\
+    `pwd`/pretrain_gpt.py \\
+    --tensor-model-parallel-size $TP_SIZE --pipeline-model-parallel-size $PP_SIZE \\
+    $GPT_ARGS --save /scratch/13b \\
+    "
+%s
+"""
+BY_SRUN = BIG % "srun bash -c '$LAUNCHER --node_rank $SLURM_PROCID $CMD' 2>&1 | tee -a log.txt"
+BY_EVAL = BIG % 'run="$LAUNCHER $CMD"\necho ${run}\neval ${run}'

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts import DEEPSPEED, GPT_1T, GPT_22B, GPT_175B, MEGATRON, oak_ridge
+from scripts import BY_EVAL, BY_SRUN, DEEPSPEED, GPT_1T, GPT_22B, GPT_175B, MEGATRON, oak_ridge
 from tfsci.job.examples import EXAMPLES, make
 from tfsci.plan import launch
 from tfsci.plan.check import check
@@ -162,6 +162,14 @@ class TestOthers:
             128,
         )
         assert found.layout.recompute == "full"
+        assert not [f for f in found.findings if f.kind == "error"]
+
+    @pytest.mark.parametrize("text", [BY_SRUN, BY_EVAL])
+    def test_launchers_in_variables(self, checked, text):
+        found = checked(text)
+        assert (found.launch.nodes, found.launch.ranks, found.launch.steps) == (16, 128, 1953)
+        assert (found.layout.tensor, found.layout.pipeline, found.layout.data) == (4, 4, 8)
+        assert found.model.parameters == pytest.approx(13e9, rel=0.05)
         assert not [f for f in found.findings if f.kind == "error"]
 
     @pytest.mark.parametrize("name", list(EXAMPLES))

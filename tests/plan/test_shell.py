@@ -1,6 +1,9 @@
+import contextlib
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfsci.plan import shell
 
@@ -105,7 +108,15 @@ class TestCommands:
         assert not file.exists()
 
 
+_PIECES = [*"'\"`$(){}[]=;&|<>#\\\n ", "${A", "$((", "A=", "if ", "fi", "<<E\n", "bash -c "]
+
+
 class TestBad:
+    @given(st.lists(st.sampled_from([*_PIECES, "A", "1", "eval ", "else\n", ":-"]), max_size=40))
+    def test_whatever_it_is_it_is_read_or_refused(self, pieces):
+        with contextlib.suppress(ValueError):
+            shell.read("".join(pieces))
+
     @pytest.mark.parametrize(
         "text",
         [

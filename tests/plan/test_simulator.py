@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from tfsci.plan import presets
 from tfsci.plan.layout import Layout
 from tfsci.plan.machine_table import MACHINES
+from tfsci.plan.machines import Link
 from tfsci.plan.published import TABLE_1, table_1
 from tfsci.plan.schedule import Slot, makespan, order
 from tfsci.plan.simulator import Links, play, simulate
-from tfsci.plan.step import step
+from tfsci.plan.step import slots, step
 
 SELENE = MACHINES["selene"]
 
@@ -104,6 +105,29 @@ class TestSharedLinks:
         assert ends[1, True, 0] == pytest.approx(9)
         assert ends[0, True, 0] == ends[1, True, 1] == pytest.approx(12)
         assert played.seconds == pytest.approx(14)
+
+    def test_of_a_step_by_hand(self):
+        """Eight stages of one device on nodes of four: only the fourth's and fifth's results leave.
+
+        With one micro-batch nothing overlaps: eight forward and eight backward passes, the logits
+        twice, 2 × 6 messages within a node, and 2 with all four ports of one.
+        """
+        machine = dataclasses.replace(SELENE, links=(Link(4, 300, 3.4), Link(None, 25, 14.0)))
+        model, layout = presets.find("gpt-1.7b"), Layout(1, 8, 1, 4, 4)
+        slot, message = slots(model, machine, layout), 2 * 4 * 2048 * 2304
+        passes = 8 * (slot.forward + slot.backward) + slot.output
+        within = 3.4e-6 + message / (0.8 * 300e9)
+        beyond = 14e-6 + message / (4 * 0.8 * 25e9)
+        played = simulate(model, machine, layout, shared=True)
+        assert played.pipeline_seconds == pytest.approx(float(passes) + 12 * within + 2 * beyond)
+
+    @pytest.mark.parametrize("row", TABLE_1[2:4])
+    def test_where_stages_fill_nodes_little_changes(self, row):
+        model, layout = table_1(row)
+        alone, shared = (
+            simulate(model, SELENE, layout, shared).seconds for shared in (False, True)
+        )
+        assert shared == pytest.approx(alone, rel=0.01) and shared <= alone
 
     def test_links_of_their_own_are_not_shared(self):
         orders = [order("gpipe", stage, 2, 2, 1) for stage in range(2)]

@@ -36,7 +36,7 @@ def headers(text: str) -> dict[str, str]:
 
 def variables(header: dict[str, str]) -> dict[str, str]:
     """Returns the variables that the scheduler sets, as far as the headers tell."""
-    chunks = re.search(r"select=(\d+)", header.get("-l", ""))
+    chunks = re.search(r"(?:select|nodes)=(\d+)", header.get("-l", ""))
     nodes = (
         header.get("-N") or header.get("--nodes") or header.get("-nnodes") or header.get("--nnodes")
     )
@@ -56,7 +56,7 @@ def variables(header: dict[str, str]) -> dict[str, str]:
     for name in ("--gpus-per-node", "--gres"):
         if match := re.search(r"(\d+)\s*$", header.get(name, "")):
             devices = match[1]
-    if match := re.search(r"ngpus=(\d+)", header.get("-l", "")):
+    if match := re.search(r"n?gpus=(\d+)", header.get("-l", "")):
         devices = match[1]
     if (
         not devices

@@ -118,6 +118,8 @@ class _Reader:
             return
         expanded = self._expand_all(words)
         self.script.commands.append(expanded)
+        if expanded[:1] == ["eval"] and self.depth < 5:
+            _Reader(self.script, self.depth + 1).read(" ".join(expanded[1:]))
         for index, word in enumerate(expanded[:-2]):
             shell = word.rsplit("/", 1)[-1] in _SHELLS
             if shell and re.fullmatch(r"-\w*c", expanded[index + 1]) and self.depth < 5:

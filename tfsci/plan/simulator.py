@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from tfsci.plan import collectives
 from tfsci.plan import step as timing
 from tfsci.plan.layout import Layout
 from tfsci.plan.machines import Machine
@@ -193,26 +194,36 @@ def play(
     return Played(tuple(spans), stages)
 
 
-def simulate(model: Transformer, machine: Machine, layout: Layout) -> Played:
+def simulate(model: Transformer, machine: Machine, layout: Layout, shared: bool = False) -> Played:
     """Plays a step of a model.
 
-    Each device has its own share of the links between stages, as `collectives.send` takes them, so
-    that every transfer takes `Slots.send`. Each stage exchanges its gradients when it is done with
-    its slots, and updates then.
+    Each stage exchanges its gradients when it is done with its slots, and updates then.
+
+    Args:
+        model: What to train.
+        machine: Where.
+        layout: How.
+        shared: Whether transfers share a node's ports as they come; otherwise each device has its
+            share of them to itself, and every transfer takes `Slots.send`, as in `step.step`.
     """
     slot = timing.slots(model, machine, layout)
     took = timing.step(model, machine, layout)
     p, m, v = layout.pipeline, layout.micro_batches, layout.chunks
     orders = [order(layout.schedule, stage, p, m, v) for stage in range(p)]
-    forward = float(slot.forward + slot.tensor_forward + slot.send)
-    backward = float(slot.backward + slot.tensor_backward + slot.send)
+    forward = float(slot.forward + slot.tensor_forward)
+    backward = float(slot.backward + slot.tensor_backward)
     output = float(slot.output_forward), float(slot.output_backward)
+    send = float(slot.send)
+    rates, sending, transfer = {}, lambda *_: send, lambda *_: (None, 0.0)
+    if shared:
+        rates, sending, transfer = _ports(model, machine, layout, send)
 
     def seconds(stage: int, which: Slot) -> float:
         at_end = stage == p - 1 and which.chunk == v - 1
-        return (backward if which.backward else forward) + at_end * output[which.backward]
+        computing = (backward if which.backward else forward) + at_end * output[which.backward]
+        return computing + sending(stage, which)
 
-    played = play(orders, seconds, lambda *_: (None, 0.0), {}, v)
+    played = play(orders, seconds, transfer, rates, v)
     finished = [0.0] * p
     for span in played.spans:
         finished[span.stage] = span.end
@@ -222,3 +233,44 @@ def simulate(model: Transformer, machine: Machine, layout: Layout) -> Played:
         ends.append(Span(stage, end, end + data, "data"))
         ends.append(Span(stage, end + data, end + data + optimizer, "optimizer"))
     return Played(played.spans + tuple(ends), p)
+
+
+def _ports(model: Transformer, machine: Machine, layout: Layout, send: float) -> tuple:
+    """Returns how a slot's result gets on where nodes' ports are shared.
+
+    Within a node a stage has its links to itself. Out of it its devices send over the node's ports,
+    which its other stages may use at the same time; where one stage fills a node there is nothing
+    to share.
+
+    Returns:
+        The nodes' rates; seconds of a stage's slot besides computing; link and bytes of its
+        transfer.
+    """
+    p, width = layout.pipeline, layout.tensor * layout.data
+    message = 2 * layout.micro_batch * model.sequence * model.hidden / layout.tensor
+    node, network = machine.devices_per_node, machine.links[-1]
+    slowest = float(collectives.send(machine, p, width, message))
+    gathered = send - slowest
+    inside = float(collectives.send(machine, 1, width, message)) if width < node else slowest
+
+    def crosses(stage: int, which: Slot) -> bool | None:
+        """Whether a slot's result leaves its node; None where it goes nowhere."""
+        last = 0 if which.backward else layout.chunks - 1
+        target = stage + (-1 if which.backward else 1)
+        if not 0 <= target < p and which.chunk == last:
+            return None
+        return stage * width // node != target % p * width // node
+
+    def seconds(stage: int, which: Slot) -> float:
+        match crosses(stage, which):
+            case None:
+                return 0.0
+            case False:
+                return inside + gathered
+        return gathered + (slowest if width >= node else network.latency * 1e-6)
+
+    def transfer(stage: int, which: Slot) -> tuple[Hashable, float]:
+        shares = width < node and crosses(stage, which)
+        return stage * width // node, message * width if shares else 0.0
+
+    return dict.fromkeys(range(-(-p * width // node)), network.rate * node), seconds, transfer

@@ -189,14 +189,18 @@ def check(checked: Checked) -> str:
     return "\n".join(lines)
 
 
-def simulated(plan: Plan, played: Played, failures: Failures, runs: Sequence[tuple]) -> str:
+def simulated(
+    plan: Plan, played: Played, shared: float, failures: Failures, runs: Sequence[tuple]
+) -> str:
     """Returns a simulated step, and a job with failures."""
     slots = sum(1 for span in played.spans if span.slot)
+    formula = duration(float(plan.step.seconds))
     lines = [
         f"{plan.model.name or quantity(plan.parameters)} on {plan.layout.devices:,} × "
         f"{plan.machine.device.name}: {slots:,} slots in {played.stages} stages, "
         f"{plan.layout.data * plan.layout.tensor:,} pipelines alike",
-        f"A step takes {duration(played.seconds)}; by formula {duration(float(plan.step.seconds))}",
+        f"A step takes {duration(played.seconds)}; by formula {formula}; where stages share the "
+        f"ports of their nodes {duration(shared)}",
         *(timeline(played) if played.stages > 1 else ()),
         "",
         f"A failure every {duration(failures.mtbf)}, a checkpoint of "
