@@ -151,7 +151,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
     if isinstance(plan.model, Network):
         raise ValueError(f"{plan.model.name} has no pipeline to play; see tfsci plan show")
     played = simulator.simulate(plan.model, plan.machine, plan.layout)
-    shared = simulator.simulate(plan.model, plan.machine, plan.layout, shared=True).seconds
+    shared = played.seconds  # where a stage fills its nodes there is nothing to share
+    if plan.layout.tensor * plan.layout.data < plan.machine.devices_per_node:
+        shared = simulator.simulate(plan.model, plan.machine, plan.layout, shared=True).seconds
     hours = arguments.device_mtbf_hours or failures.DEVICE_MTBF_HOURS
     job = failures.Failures(
         3600 * hours / plan.layout.devices, arguments.checkpoint_seconds, arguments.restart_seconds

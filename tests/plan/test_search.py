@@ -133,7 +133,7 @@ class TestRefused:
             ({"zero": 4}, "expected a stage of 0 to 3, got 4"),
             ({"recompute": "some"}, "recompute: expected none, selective, full; got 'some'"),
             ({"schedule": "2f2b"}, "schedule: expected gpipe or 1f1b"),
-            ({"tensor": 0}, "tensor: expected 1 or more, got 0"),
+            ({"tensor": 0}, "tensor: expected 1 to 10⁷, got 0"),
         ],
     )  # fmt: skip
     def test_layouts(self, options, message):

@@ -64,6 +64,15 @@ class TestClosedForms:
         assert sum(1 for span in played.spans if span.slot) == 2 * 64 * 256
 
 
+def test_what_stages_spend_their_time_on():
+    """Two stages, two micro-batches, 1F1B: f = b = 1 s, six seconds."""
+    played = run("1f1b", 2, 2, 1, 1.0, 1.0)
+    forward, backward = played.occupied(6)[0]
+    assert forward.tolist() == pytest.approx([1, 1, 0, 0, 0, 0])
+    assert backward.tolist() == pytest.approx([0, 0, 0, 1, 0, 1])
+    assert played.occupied(3).sum((1, 2)).tolist() == pytest.approx([2, 2])
+
+
 class TestOrder:
     def test_1f1b_by_hand(self):
         text = "".join(

@@ -73,7 +73,7 @@ class TestRefused:
         ("sizes", "message"),
         [
             ({"hidden": 10, "heads": 4}, "hidden 10 is not a multiple of 4 heads; 12 is"),
-            ({"layers": 0}, "layers: expected 1 or more, got 0"),
+            ({"layers": 0}, "layers: expected 1 to 10⁷, got 0"),
             ({"style": "bert"}, "style: expected one of gpt, llama, vit, got 'bert'"),
         ],
     )

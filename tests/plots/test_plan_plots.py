@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from tfsci.plan import presets
@@ -22,10 +23,9 @@ def test_bars_are_stacked():
     assert ax.yaxis_inverted() and ax.get_xlabel() == "seconds"
 
 
-@pytest.mark.parametrize("batch", [8, 4096])
-def test_a_pipeline_has_a_row_a_stage_that_covers_what_it_does(batch):
-    played = simulate(presets.find("gpt-22b"), MACHINES["selene"], Layout(8, 4, 1, 1, batch))
-    ax = plan.pipeline(played, most=100)
+def test_a_pipeline_has_a_row_a_stage_that_covers_what_it_does():
+    played = simulate(presets.find("gpt-22b"), MACHINES["selene"], Layout(8, 4, 1, 1, 8))
+    ax = plan.pipeline(played)
     rows = {}
     for collection in ax.collections:
         for path in collection.get_paths():
@@ -35,6 +35,15 @@ def test_a_pipeline_has_a_row_a_stage_that_covers_what_it_does(batch):
     for stage, widths in rows.items():
         busy = sum(s.end - s.start for s in played.spans if s.slot and s.stage == stage - 1)
         assert sum(widths) == pytest.approx(busy, rel=1e-6)
+
+
+def test_a_pipeline_of_many_slots_is_a_picture_of_shares():
+    played = simulate(presets.find("gpt-22b"), MACHINES["selene"], Layout(8, 4, 1, 1, 512))
+    (image,) = plan.pipeline(played, most=100).images
+    pixels = image.get_array()
+    assert pixels.shape == (4, 1000, 3)
+    assert np.allclose(pixels[3, 0], 1)  # the last stage waits at first
+    assert not np.allclose(pixels[0, 0], 1)
 
 
 def test_a_curve_says_why_it_bends():

@@ -9,6 +9,9 @@ from tfsci.plan.transformer import RECOMPUTE, Transformer
 
 SCHEDULES = ("gpipe", "1f1b")
 
+# Of devices and of samples; there is no such machine, nor such a batch.
+LARGEST = 10**7
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -102,8 +105,8 @@ class Layout:
 def validate(model: Transformer, layout: Layout) -> None:
     """Raises a ValueError that says what does not divide, with what would."""
     for name in ("tensor", "pipeline", "data", "micro_batch", "global_batch", "chunks"):
-        if not getattr(layout, name) >= 1:
-            raise ValueError(f"{name}: expected 1 or more, got {getattr(layout, name)}")
+        if not 1 <= getattr(layout, name) <= LARGEST:
+            raise ValueError(f"{name}: expected 1 to 10⁷, got {getattr(layout, name)}")
     if layout.recompute not in RECOMPUTE:
         raise ValueError(f"recompute: expected {', '.join(RECOMPUTE)}; got {layout.recompute!r}")
     if layout.schedule not in SCHEDULES:

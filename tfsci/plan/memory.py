@@ -95,7 +95,7 @@ def layer_activations(model: Transformer, layout: Layout, recompute=None):
     kept = layout.recompute if recompute is None else recompute
     t = np.asarray(layout.tensor)
     norms = np.where(layout.sequence_parallel, t, 1)
-    tokens = layout.micro_batch * model.sequence
+    tokens = np.asarray(layout.micro_batch, float) * model.sequence
     h, r = model.hidden, model.queries_to_keys
     wide = model.inner * (6 if model.style == "llama" else 4)  # in and out of the non-linearity
     sharded = 2 * h * (1 + 2 * r) + 2 * h + wide  # Q, K, V; attended; expanded
@@ -111,7 +111,7 @@ def output_activations(model: Transformer, layout: Layout):
 
     Korthikanti 2022, section 4.3: 4sbh(1 + V/h)/t.
     """
-    tokens = layout.micro_batch * model.output_tokens
+    tokens = np.asarray(layout.micro_batch, float) * model.output_tokens
     norms = np.where(layout.sequence_parallel, layout.tensor, 1)
     return tokens * (4 * model.hidden / norms + 4 * model.vocabulary / layout.tensor)
 

@@ -4,7 +4,7 @@ import dataclasses
 from argparse import Namespace
 
 from tfsci.plan import machines, presets, search
-from tfsci.plan.layout import Layout, validate
+from tfsci.plan.layout import LARGEST, Layout, validate
 from tfsci.plan.machines import Machine
 from tfsci.plan.network import Network
 from tfsci.plan.report import Plan
@@ -37,7 +37,10 @@ def batch(arguments: Namespace, model: Transformer | Network) -> int | None:
     """Returns the samples of a step: about two million tokens, a power of two, by default."""
     sequence = getattr(model, "sequence", None)
     default = 2 ** max(0, (2**21 // sequence).bit_length() - 1) if sequence else None
-    return arguments.global_batch or default
+    given = arguments.global_batch or default
+    if given and given > LARGEST:
+        raise ValueError(f"--global-batch: expected up to 10⁷, got {given}")
+    return given
 
 
 def plan(arguments: Namespace) -> Plan:
@@ -119,6 +122,6 @@ def fixed(arguments: Namespace) -> dict:
 
 def room(machine: Machine, devices: int) -> None:
     """Refuses more devices than a machine has."""
-    most = machine.nodes and machine.nodes * machine.devices_per_node
-    if most and devices > most:
+    most = machine.nodes * machine.devices_per_node if machine.nodes else LARGEST
+    if devices > most:
         raise ValueError(f"{machine.title} has {most:,} devices, not {devices:,}")

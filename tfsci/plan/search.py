@@ -10,6 +10,9 @@ from tfsci.plan.memory import Memory, memory
 from tfsci.plan.step import Step, step
 from tfsci.plan.transformer import RECOMPUTE, Transformer
 
+# Layouts that are tried at most; a million take about a second and a gigabyte.
+_MOST = 10**6
+
 
 @dataclass(frozen=True)
 class Found:
@@ -142,11 +145,18 @@ def layouts(
             for b in divisors(global_batch // d):
                 m = global_batch // d // b
                 interleaved = p > 1 and m % p == 0
+                if b != fixed.get("micro_batch", b):
+                    continue
                 for v in divisors(model.layers // p) if interleaved else [1]:
                     shapes.append((t, p, d, b, v))
     names = ("tensor", "pipeline", "data", "micro_batch", "chunks")
     rows = np.array(shapes, np.int64).reshape(-1, 5)
     extras = [(r, s, z) for r in range(3) for s in (False, True) for z in range(4)]
+    if len(rows) * len(extras) > _MOST:
+        raise ValueError(
+            f"{devices} devices and a batch of {global_batch} divide in {len(rows):,} ways, too "
+            "many to try; give --micro-batch, or a batch with fewer divisors"
+        )
     columns = dict(zip(names, np.repeat(rows, len(extras), axis=0).T, strict=True))
     again, split, zero = np.tile(np.array(extras).T, len(rows))
     columns |= {"sequence_parallel": split.astype(bool), "zero": zero}

@@ -15,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfsci.plan import collectives
 from tfsci.plan import step as timing
 from tfsci.plan.layout import Layout
@@ -69,6 +71,25 @@ class Played:
         """Share of the pipeline's time in which its stages did nothing."""
         busy = sum(span.end - span.start for span in self.spans if span.slot)
         return 1 - busy / self.stages / self.pipeline_seconds
+
+    def occupied(self, columns: int) -> np.ndarray:
+        """Returns shares of equal intervals that stages spend forward and backward.
+
+        Args:
+            columns: Intervals up to `pipeline_seconds`.
+
+        Returns:
+            Of shape (stages, 2, columns).
+        """
+        times = [([0.0], [0.0]) for _ in range(2 * self.stages)]  # when, and how long until then
+        for span in self.spans:
+            if span.slot:
+                at, until = times[2 * span.stage + span.slot.backward]
+                at += (span.start, span.end)
+                until += (until[-1], until[-1] + span.end - span.start)
+        edges = np.linspace(0, self.pipeline_seconds, columns + 1)
+        shares = [np.diff(np.interp(edges, *each)) for each in times]
+        return np.reshape(shares, (self.stages, 2, columns)) / edges[1]
 
 
 class Links:

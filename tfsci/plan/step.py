@@ -131,7 +131,7 @@ def slots(model: Transformer, machine: Machine, layout: Layout) -> Slots:
     the memory; so a forward pass moves twice the activations of Korthikanti's equation 2, and a
     backward pass twice as much. Matrix products take what `_products` says.
     """
-    t, b = layout.tensor, layout.micro_batch
+    t, b = layout.tensor, np.asarray(layout.micro_batch, float)  # products are beyond 64 bits
     layers = model.layers / layout.pipeline / layout.chunks
     rate = machine.device.peak * machine.device.efficiency
     memory_rate = machine.device.bandwidth * 1e9 * MEMORY_EFFICIENCY
@@ -182,7 +182,7 @@ def slots(model: Transformer, machine: Machine, layout: Layout) -> Slots:
 
 def _products(model: Transformer, machine: Machine, layout: Layout) -> tuple:
     """Returns the seconds of a layer's matrix products, forward and backward."""
-    t, tokens = layout.tensor, layout.micro_batch * model.sequence
+    t, tokens = layout.tensor, np.asarray(layout.micro_batch, float) * model.sequence
     h, inner = model.hidden, model.inner
     expansions = 2 if model.style == "llama" else 1
     shapes = (

@@ -96,17 +96,11 @@ def timeline(played: Played, width: int = 72, most: int = 16) -> list[str]:
     stages = range(played.stages)
     if played.stages > most:
         stages = [round(i * (played.stages - 1) / (most - 1)) for i in range(most)]
-    busy = {stage: np.zeros((2, width)) for stage in stages}  # forward and backward, of a column
-    edges = np.arange(width)
-    for span in played.spans:
-        if span.slot and span.stage in busy:
-            first, last = span.start / end * width, span.end / end * width
-            columns = slice(int(first), min(int(last) + 1, width))
-            covered = np.minimum(last, edges[columns] + 1) - np.maximum(first, edges[columns])
-            busy[span.stage][int(span.kind == "backward"), columns] += covered
     kinds = f"▒ forward, █ backward, ▓ both, · waiting: {played.bubble:.1%}"
     lines = [f"The pipeline over {duration(end)} ({kinds}):"]
-    for stage, (forward, backward) in busy.items():
+    busy = played.occupied(width)
+    for stage in stages:
+        forward, backward = busy[stage]
         row = np.select(
             [forward + backward < 0.5, forward > 6 * backward, backward > 6 * forward],
             ["·", "▒", "█"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 STYLES = ("gpt", "llama", "vit")
 RECOMPUTE = ("none", "selective", "full")
+_LARGEST = 10**7
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Transformer:
 
     def __post_init__(self):
         for field in ("layers", "hidden", "heads", "sequence", "vocabulary"):
-            if not getattr(self, field) >= 1:
-                raise ValueError(f"{field}: expected 1 or more, got {getattr(self, field)}")
+            if not 1 <= getattr(self, field) <= _LARGEST:
+                raise ValueError(f"{field}: expected 1 to 10⁷, got {getattr(self, field)}")
         if self.style not in STYLES:
             raise ValueError(f"style: expected one of {', '.join(STYLES)}, got {self.style!r}")
         if self.hidden % self.heads:

@@ -5,6 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -50,40 +52,37 @@ def stacked(rows: Mapping[str, Mapping[str, float]], unit: str, ax: "Axes | None
 
 
 def pipeline(played: "Played", ax: "Axes | None" = None, most: int = 4000) -> "Axes":
-    """Draws what each stage does when; the first and last slots alone where there are very many."""
+    """Draws what each stage does when: its slots, or where they are very many their shares."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
     ax = ax or _axes()
+    colours = {"forward": BLUE, "backward": "#E69F00"}
     spans = [span for span in played.spans if span.slot]
-    for kind, colour in (("forward", BLUE), ("backward", "#E69F00")):
-        chosen = [span for span in spans if span.kind == kind]
-        step = max(1, len(chosen) // most)
-        for stage in range(played.stages):
-            own = [span for span in chosen if span.stage == stage]
-            bars = [(s.start, s.end - s.start) for s in own] if step == 1 else _joined(own)
-            edge = {"edgecolor": "white", "linewidth": 0.3} if len(own) <= 64 else {}
-            ax.broken_barh(
-                bars, (stage + 0.6, 0.8), facecolors=colour, label=kind * (not stage), **edge
-            )
+    if len(spans) > most:
+        busy = played.occupied(1000)  # (stages, 2, columns)
+        paints = np.array([to_rgb(colour) for colour in colours.values()])
+        idle = 1 - busy.sum(1)
+        image = np.clip(np.einsum("skc,kp->scp", busy, paints) + idle[..., None], 0, 1)
+        extent = (0, played.pipeline_seconds, played.stages + 0.5, 0.5)
+        ax.imshow(image, extent=extent, aspect="auto", interpolation="nearest")
+    else:
+        for kind, colour in colours.items():
+            for stage in range(played.stages):
+                own = [span for span in spans if span.stage == stage and span.kind == kind]
+                bars = [(span.start, span.end - span.start) for span in own]
+                edge = {"edgecolor": "white", "linewidth": 0.3}
+                ax.broken_barh(bars, (stage + 0.6, 0.8), facecolors=colour, **edge)
     ax.set_xlim(0, played.seconds)
     ax.set_ylim(played.stages + 0.5, 0.5)
     ax.set_xlabel("seconds")
     ax.set_ylabel("stage")
     ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.legend(
-        frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize="small"
-    )
+    handles = [Patch(color=colour, label=kind) for kind, colour in colours.items()]
+    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0)}
+    ax.legend(handles=handles, frameon=False, ncols=2, fontsize="small", **place)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-def _joined(spans: Sequence) -> list[tuple[float, float]]:
-    """Returns bars of slots; those that follow one another are one."""
-    bars: list[tuple[float, float]] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if bars and span.start <= sum(bars[-1]) * (1 + 1e-9):
-            bars[-1] = (bars[-1][0], span.end - bars[-1][0])
-        else:
-            bars.append((span.start, span.end - span.start))
-    return bars
 
 
 def scaling_curves(curves: Mapping[str, Sequence["Point"]], ax: "Axes | None" = None) -> "Axes":
