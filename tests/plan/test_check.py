@@ -123,6 +123,12 @@ class TestFaults:
         (finding,) = about(checked(text), "memory")
         assert finding.kind == "error" and "--checkpoint-activations needs" in finding.change
 
+    def test_memory_that_is_tight(self, checked):
+        text = GPT_175B.replace("       --checkpoint-activations\n", "")
+        (finding,) = about(checked(text), "memory")
+        assert finding.kind == "warning"
+        assert finding.text.startswith("needs 59 of the 64 GB of MI250X GCD, where a tenth")
+
     def test_a_ramp_up(self, checked):
         text = GPT_175B.replace("--lr 6.0e-5", "--lr 6.0e-5 --rampup-batch-size 2 2 1000")
         (finding,) = about(checked(text), "ramp-up")
@@ -196,8 +202,40 @@ class TestOthers:
         assert (found.machine.name, found.layout.data) == ("summit", 12)
         assert not found.findings
 
+    def test_pbs(self, checked):
+        text = (
+            "#PBS -N 4jobs\n#PBS -l nodes=2:ppn=8:gpus=8\n#PBS -l walltime=00:30:00\n"
+            "mpirun -np 16 python pretrain.py --num-layers 24 --hidden-size 1024 "
+            "--num-attention-heads 16 --micro-batch-size 1 --global-batch-size 64 --seq-length 512"
+        )
+        found = checked(text)
+        launch = found.launch
+        assert (launch.nodes, launch.devices_per_node, launch.ranks) == (2, 8, 16)
+        assert (launch.seconds, found.layout.data) == (1800, 16)
+
 
 class TestUnfamiliar:
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("-N 4", "-N 0\n#SBATCH --gpus=4"),
+            ("--tensor-model-parallel-size 4", "--tensor-model-parallel-size 999999999999999"),
+            ("--micro-batch-size 2", "--micro-batch-size 999999999999999"),
+            ("--global-batch-size 20", "--global-batch-size 999999999999999"),
+            ("--num-layers 48", "--num-layers 99999999999"),
+            ("--num-layers 48", "--num-layers 0"),
+            ("--hidden-size 6144", "--hidden-size many"),
+            ("-n$total", "-n999999999"),
+            ("-n$total", "-n0"),
+            ("--global-batch-size 20", ""),
+            ("-t 00:20:00", "-t 9:9:9:9"),
+        ],
+    )
+    def test_odd_numbers_are_told_or_passed_over(self, checked, old, new):
+        text = GPT_22B.replace(old, new)
+        assert text != GPT_22B
+        assert checked(text).findings
+
     @pytest.mark.parametrize(
         ("content", "told"),
         [

@@ -136,14 +136,9 @@ def _devices(launch: Launch, machine: Machine, known: bool) -> tuple[int, list[F
     if idle > 0:
         all_devices = ranks + idle
         text = f"{idle} of {all_devices} devices idle: {ranks} ranks on {launch.nodes} nodes"
-        finding = Finding(
-            "warning",
-            "idle",
-            text,
-            f"start {all_devices} ranks",
-            all_devices / ranks,
-            idle / all_devices,
-        )
+        gain, lost = all_devices / ranks, idle / all_devices
+        change = f"start {all_devices} ranks"
+        finding = Finding("warning", "idle", text, change, gain, lost)
         return ranks, [finding]
     return ranks, []
 
@@ -183,31 +178,29 @@ def _bubble(model: Transformer | None, machine: Machine, layout: Layout) -> list
 
 
 def _memory(model: Transformer, machine: Machine, layout: Layout) -> list[Finding]:
-    needs, usable = float(memory(model, layout).total), machine.device.usable
-    if needs <= usable:
+    """Says what does not fit, or hardly, and what does."""
+    device, needs = machine.device, float(memory(model, layout).total)
+    if needs <= device.usable:
         return []
-    text = (
-        f"needs {needs / 1e9:.0f} of the {usable / 1e9:.0f} GB that {machine.device.name} can give"
-    )
-    for how in ("selective", "full"):
-        less = replace(layout, recompute=how)
-        if layout.recompute == "none" and float(memory(model, less).total) <= usable:
-            flag = {"selective": "--recompute-activations", "full": "--checkpoint-activations"}[how]
-            return [
-                Finding(
-                    "error",
-                    "memory",
-                    text,
-                    f"{flag} needs {float(memory(model, less).total) / 1e9:.0f} GB",
-                )
-            ]
+    kind, there = "error", f"{device.memory:.0f} GB of {device.name}"
+    if needs <= device.memory * 1e9:
+        kind, there = "warning", f"{there}, where a tenth goes to buffers and gaps"
+    text = f"needs {needs / 1e9:.0f} of the {there}"
+    return [Finding(kind, "memory", text, _less(model, machine, layout), lost=WORTH)]
+
+
+def _less(model: Transformer, machine: Machine, layout: Layout) -> str:
+    """Returns what needs less memory than a layout."""
+    flags = {"selective": "--recompute-activations", "full": "--checkpoint-activations"}
+    for how, flag in flags.items() if layout.recompute == "none" else ():
+        less = float(memory(model, replace(layout, recompute=how)).total)
+        if less <= machine.device.usable:
+            return f"{flag} needs {less / 1e9:.0f} GB"
     try:
-        better, _ = improve(model, machine, layout)
-        return [Finding("error", "memory", text, f"on as many devices fits {better}")]
+        return f"on as many devices fits {improve(model, machine, layout)[0]}"
     except ValueError:
         enough = smallest(model, machine, layout.global_batch)
-        change = f"the smallest number of devices that fits is {enough}" if enough else ""
-        return [Finding("error", "memory", text, change)]
+        return f"the smallest number of devices that fits is {enough}" if enough else ""
 
 
 def _refused(error: ValueError, model, machine: Machine, layout: Layout | None) -> Finding:

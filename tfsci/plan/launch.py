@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfsci.plan import scheduler, shell
-from tfsci.plan.layout import Layout
+from tfsci.plan.layout import LARGEST, Layout
 from tfsci.plan.transformer import Transformer
 
 _LARGEST = 10**6
@@ -110,6 +110,8 @@ class Launch:
             )
         d = devices // t // p
         b = self.micro_batch or 1
+        if max(t * p, d, b, self.global_batch or 1) > LARGEST:
+            raise ValueError("more than 10⁷ devices or samples: no such training")
         layers = self.number("num_layers") or 1
         per_chunk = self.number("num_layers_per_virtual_pipeline_stage")
         chunks = self.number("num_virtual_stages_per_pipeline_rank") or 1

@@ -4,6 +4,10 @@ import re
 
 from tfsci.plan.shell import Script
 
+_MPI = ("mpirun", "mpiexec", "horovodrun", "orterun", "aprun")
+_TORCH = ("torchrun", "torch.distributed.launch", "torch.distributed.run")
+_PER_NODE = ("GPUS_PER_NODE", "NGPUS_PER_NODE", "NUM_GPUS_PER_NODE", "N_GPUS", "NUM_GPUS")
+
 
 def options_of(words: list[str]) -> dict[str, str]:
     """Returns ``--name value`` and ``--name=value`` of a command; the last of each counts."""
@@ -28,6 +32,8 @@ def headers(text: str) -> dict[str, str]:
         if match:
             value = re.split(r"\s+#", match[3])[0].strip().strip("\"'")
             name = match[2]
+            if name in ("-N", "-n") and match[1] != "SBATCH":
+                continue  # PBS' -N is a name, LSF's -n are cores
             if name == "-l" and name in options:
                 value = f"{options[name]},{value}"
             options[name] = value
@@ -36,11 +42,11 @@ def headers(text: str) -> dict[str, str]:
 
 def variables(header: dict[str, str]) -> dict[str, str]:
     """Returns the variables that the scheduler sets, as far as the headers tell."""
-    chunks = re.search(r"(?:select|nodes)=(\d+)", header.get("-l", ""))
+    chunks = re.search(r"(?:select|nodes)=([1-9]\d{0,6})", header.get("-l", ""))
     nodes = (
         header.get("-N") or header.get("--nodes") or header.get("-nnodes") or header.get("--nnodes")
     )
-    nodes = (re.match(r"\d+", nodes or "") or [chunks[1] if chunks else ""])[0]
+    nodes = (re.match(r"[1-9]\d{0,6}", nodes or "") or [chunks[1] if chunks else ""])[0]
     lsf = f"{header['-W']}:00" if "-W" in header else ""  # its time is HH:MM, or minutes
     values = {"HEADER_TIME": header.get("-t") or header.get("--time") or lsf}
     if walltime := re.search(r"walltime=([\d:]+)", header.get("-l", "")):
@@ -58,12 +64,9 @@ def variables(header: dict[str, str]) -> dict[str, str]:
             devices = match[1]
     if match := re.search(r"n?gpus=(\d+)", header.get("-l", "")):
         devices = match[1]
-    if (
-        not devices
-        and nodes
-        and (match := re.search(r"(\d+)\s*$", header.get("--gpus", "") or header.get("-G", "")))
-    ):
-        devices = str(int(match[1]) // int(nodes))
+    together = re.search(r"(\d+)\s*$", header.get("--gpus", "") or header.get("-G", ""))
+    if together and nodes and not devices:
+        devices = str(int(together[1]) // int(nodes))
     values |= {
         "SLURM_NTASKS_PER_NODE": per_node, "SLURM_NTASKS": tasks, "SLURM_NPROCS": tasks,
         "SLURM_GPUS_ON_NODE": devices, "SLURM_GPUS_PER_NODE": devices,
@@ -87,48 +90,39 @@ def ranks(script: Script, header: dict[str, str]) -> tuple[int | None, int | Non
         name = command[0].rsplit("/", 1)[-1]
         own = command[: next((i for i, w in enumerate(command) if w.endswith(".py")), len(command))]
         given = options_of(own) | _short(own)
-        if name == "srun" and len(command) > 2 and _trains(command, script):
+        if name == "srun" and len(command) > 2 and _trains(command):
             nodes = number(given.get("N") or given.get("nodes")) or nodes
             per_node = _last_number(given, "gpus_per_node", "gres") or per_node
             tasks_per_node = number(given.get("ntasks_per_node")) or tasks_per_node
             tasks = number(given.get("n") or given.get("ntasks")) or tasks
             ranks = tasks or (nodes * tasks_per_node if nodes and tasks_per_node else None)
-        elif name in ("mpirun", "mpiexec", "horovodrun", "orterun", "aprun") and _trains(
-            command, script
-        ):
+        elif name in _MPI and _trains(command):
             ranks = number(given.get("n") or given.get("np")) or ranks
             tasks_per_node = number(given.get("ppn") or given.get("N")) or tasks_per_node
-        elif name == "jsrun" and _trains(command, script):
-            sets, each = (
-                number(given.get("n") or given.get("nrs")) or 1,
-                _last_number(given, "a", "tasks_per_rs") or 1,
-            )
+        elif name == "jsrun" and _trains(command):
+            sets = number(given.get("n") or given.get("nrs")) or 1
+            each = _last_number(given, "a", "tasks_per_rs") or 1
             ranks = sets * each
             devices = sets * (_last_number(given, "g", "gpu_per_rs") or 0)
             per_node = devices // nodes if nodes and devices else per_node
-        elif name in ("deepspeed",):
+        elif name == "deepspeed":
             per_node = number(given.get("num_gpus")) or per_node
             nodes = number(given.get("num_nodes")) or nodes
-        if any(
-            word.endswith(("torchrun", "torch.distributed.launch", "torch.distributed.run"))
-            for word in own
-        ):
+        if any(word.endswith(_TORCH) for word in own):
             each = number(given.get("nproc_per_node"))
             nodes = number((given.get("nnodes") or "").split(":")[-1]) or nodes or 1
             per_node = per_node or each
             ranks = nodes * each if each else ranks
-    for variable in ("GPUS_PER_NODE", "NGPUS_PER_NODE", "NUM_GPUS_PER_NODE", "N_GPUS", "NUM_GPUS"):
+    for variable in _PER_NODE:
         per_node = per_node or number(script.variables.get(variable))
     for variable in ("NNODES", "NUM_NODES", "NODES"):
         nodes = nodes or number(script.variables.get(variable))
     if ranks is None and tasks and tasks != nodes:
         ranks = tasks
-    for variable in ("WORLD_SIZE",):
-        ranks = ranks or number(script.variables.get(variable))
-    return nodes, per_node, ranks
+    return nodes, per_node, ranks or number(script.variables.get("WORLD_SIZE"))
 
 
-def _trains(command: list[str], script: Script) -> bool:
+def _trains(command: list[str]) -> bool:
     """Whether a launcher starts a training, by itself or through a shell."""
     text = " ".join(command)
     return ".py" in text or "pretrain" in text

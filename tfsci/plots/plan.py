@@ -137,7 +137,7 @@ def save_plan(
     if with_pipeline:
         pipeline(played, rows[2])
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def save_search(path: Path, title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -149,7 +149,7 @@ def save_search(path: Path, title: str, rows: Mapping[str, Mapping[str, float]])
     ax = stacked(rows, f"seconds a step          ({letters})", figure.subplots())
     ax.tick_params(axis="y", length=0)
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def save_scaling(path: Path, title: str, curves: Mapping[str, Sequence["Point"]]) -> None:
@@ -159,7 +159,7 @@ def save_scaling(path: Path, title: str, curves: Mapping[str, Sequence["Point"]]
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     scaling_curves(curves, figure.subplots())
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def _axes() -> "Axes":
