@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from launch_scripts import GPT_22B
 
-from scripts import GPT_22B
 from tfsci import cli, plan_cli
 from tfsci.plan import published
 

@@ -3,8 +3,17 @@
 import json
 
 import pytest
+from launch_scripts import (
+    BY_EVAL,
+    BY_SRUN,
+    DEEPSPEED,
+    GPT_1T,
+    GPT_22B,
+    GPT_175B,
+    MEGATRON,
+    oak_ridge,
+)
 
-from scripts import BY_EVAL, BY_SRUN, DEEPSPEED, GPT_1T, GPT_22B, GPT_175B, MEGATRON, oak_ridge
 from tfsci.job.examples import EXAMPLES, make
 from tfsci.plan import launch
 from tfsci.plan.check import check
