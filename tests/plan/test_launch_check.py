@@ -276,6 +276,24 @@ class TestUnfamiliar:
         assert found.layout.zero == 0 and found.layout.global_batch == 20
 
 
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("#SBATCH -N 4 # of them", {"-N": "4"}),
+        ("#SBATCH -N4", {"-N": "4"}),
+        ("#SBATCH <OPTIONS> --nodes=128 --exclusive -t 1:00:00 --ntasks-per-node 8",
+         {"--nodes": "128", "--exclusive": "", "-t": "1:00:00", "--ntasks-per-node": "8"}),
+        ("#PBS -l select=2:ngpus=4\n#PBS -l walltime=1:00:00",
+         {"-l": "select=2:ngpus=4,walltime=1:00:00"}),
+        ("#BSUB -nnodes 2\n#BSUB -W 02:00\n#BSUB -n 84", {"-nnodes": "2", "-W": "02:00"}),
+        ('#SBATCH --gres="gpu:a100:8"', {"--gres": "gpu:a100:8"}),
+        ("##SBATCH -N 3\n# SBATCH -N 3", {}),
+    ],
+)  # fmt: skip
+def test_headers(line, options):
+    assert launch.scheduler.headers(line) == options
+
+
 def test_options_in_either_form():
     words = ["--a", "1", "--b=2", "-n", "3", "--c-d", "--rampup", "2", "2", "1000", "--e=f=g"]
     assert launch.scheduler.options_of(words) == {

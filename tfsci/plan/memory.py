@@ -130,6 +130,7 @@ def memory(model: Transformer, layout: Layout) -> Memory:
     )
     logits = output_activations(model, layout)
     alone = np.asarray(layout.pipeline) == 1
+    norms = np.where(layout.sequence_parallel, layout.tensor, 1)
     ends = []
     for last in (False, True):
         held = stage_parameters(model, layout, last)
@@ -137,7 +138,8 @@ def memory(model: Transformer, layout: Layout) -> Memory:
         chunks = np.where(layout.chunks > 1, layout.in_flight / layout.pipeline, 1)
         few = np.where(np.equal(layout.schedule, "gpipe"), layout.micro_batches, chunks)
         flight = few if last else layout.in_flight
-        embedded = 0 if last else layout.micro_batch * model.sequence * model.hidden * flight
+        mask = layout.micro_batch * model.sequence * model.hidden / norms
+        embedded = 0 if last else mask * flight  # of the dropout that follows the embedding
         shared = state(held, layout.data, layout.zero)
         working = (
             np.maximum(again, logits) if last else np.where(alone, np.maximum(again, logits), again)

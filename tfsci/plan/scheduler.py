@@ -28,15 +28,21 @@ def headers(text: str) -> dict[str, str]:
     """Returns the scheduler's options by their names."""
     options: dict[str, str] = {}
     for line in text.splitlines():
-        match = re.match(r"#(SBATCH|BSUB|PBS)\s+(-{1,2}[\w-]+)(?:[ =]\s*|(?=\d))(.*)", line.strip())
-        if match:
-            value = re.split(r"\s+#", match[3])[0].strip().strip("\"'")
-            name = match[2]
+        match = re.match(r"#(SBATCH|BSUB|PBS)\s+(.*)", line.strip())
+        if not match:
+            continue
+        words = re.split(r"\s#", match[2])[0].split()
+        for word, following in zip(words, [*words[1:], "-"], strict=True):
+            given = re.match(r"(-[A-Za-z]|--?[A-Za-z][\w-]+)(?:=(.*)|(\d.*))?$", word)
+            if not given:
+                continue
+            value = next((part for part in given.groups()[1:] if part is not None), following)
+            name, value = given[1], "" if value.startswith("-") else value.strip("\"'")
             if name in ("-N", "-n") and match[1] != "SBATCH":
                 continue  # PBS' -N is a name, LSF's -n are cores
-            if name == "-l" and name in options:
-                value = f"{options[name]},{value}"
-            options[name] = value
+            options[name] = (
+                f"{options[name]},{value}" if name == "-l" and name in options else value
+            )
     return options
 
 
