@@ -55,11 +55,15 @@ class TestSearch:
         assert seconds[0] == pytest.approx(min(expected.values()))
         assert np.all(np.diff(seconds) >= -1e-9)
 
-    def test_a_trillion_parameters_on_4096_devices(self):
+    def test_a_trillion_parameters_on_4096_devices_in_one_go(self):
         model, start = presets.find("gpt-1t"), time.perf_counter()
         found = search(model, SELENE, 4096, 4096)
-        assert time.perf_counter() - start < 5  # takes 0.02 s
+        took, start = time.perf_counter() - start, time.perf_counter()
+        for index in range(50):
+            step(model, SELENE, found.layouts.at(index))
+        one_by_one = (time.perf_counter() - start) / 50 * len(found)
         assert len(found) > 5000
+        assert took < one_by_one / 5  # a fiftieth or so
 
     @pytest.mark.parametrize("row", published.TABLE_1)
     def test_published_layouts_are_near_the_best_or_told_why_not(self, row):
