@@ -22,15 +22,15 @@ _A100_80 = Device("A100 SXM 80 GB", 312, 19.5, 80, 2039, 400, **_A100)
 _A100_40 = Device("A100 SXM 40 GB", 312, 19.5, 40, 1555, 400, **_A100)
 _GCD = Device(
     "MI250X GCD", 191.5, 47.9, 64, 1638, 280,
-    efficiency=0.505,
-    fitted="36.14 % of the peak for a 175 B GPT, tensor 4, pipeline 16, 640 samples on 128 dies "
+    efficiency=0.49,
+    fitted="36.14 % of the peak for a 175 B GPT, tensor 4, pipeline 16, 1,280 samples on 128 dies "
     "(Dash 2023, arXiv 2312.12705)",
     source="https://www.amd.com/en/products/accelerators/instinct/mi200/mi250x.html "
     "(half of a card)",
 )  # fmt: skip
 _PVC = Device(
     "Max 1550 tile", 419, 26.0, 64, 1638, 300,
-    efficiency=0.505,
+    efficiency=0.49,
     fitted="not fitted: no published training was at hand; MI250X's value",
     source="https://docs.alcf.anl.gov/aurora/hardware-overview/machine-overview/ (half of a card)",
 )  # fmt: skip

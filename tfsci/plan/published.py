@@ -57,7 +57,7 @@ _OTHERS = (
     ("GPT 530 B on 2,240 A100, sequence parallel", "gpt-530b", "selene",
      Layout(8, 35, 8, 1, 2240, 3, **_SPLIT), _MODEL, 54.2, False, "arXiv 2205.05198"),
     ("GPT 175 B on 128 GCD of Frontier", "gpt-175b", "frontier",
-     Layout(4, 16, 2, 1, 640, flash=True, zero=1), "% of peak", 36.14, True, "arXiv 2312.12705"),
+     Layout(4, 16, 2, 1, 1280, flash=True), "% of peak", 36.14, True, "arXiv 2312.12705"),
     ("GPT 22 B on 16 GCD of Frontier", "gpt-22b", "frontier",
      Layout(1, 8, 2, 1, 640, flash=True), "% of peak", 38.38, False, "arXiv 2312.12705"),
     ("Llama 3 405 B on 8,192 H100", "llama-3-405b", "dgx-h100",
