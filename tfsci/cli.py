@@ -10,6 +10,7 @@ _COMMANDS = {
     "doctor": "say whether this machine can train, and what is missing",
     "job": "print a job script for LSF, Slurm or PBS",
     "models": "list models with their parameters, operations and memory",
+    "plan": "say what a training needs and how it will scale",
     "profile": "say what holds a training back",
     "install-horovod": "build Horovod for this environment's TensorFlow and install it",
 }
@@ -57,6 +58,10 @@ def _dispatch(arguments: list[str]) -> None:
             from tfsci import models_cli
 
             sys.exit(models_cli.main(rest))
+        case ["plan", *rest]:
+            from tfsci import plan_cli
+
+            sys.exit(plan_cli.main(rest))
         case ["profile", *rest]:
             from tfsci import profile_cli
 

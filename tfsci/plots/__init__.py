@@ -3,6 +3,7 @@
 from tfsci.plots.baselines import comparison, save_comparison
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 from tfsci.plots.curves import learning_curve, save_curves
+from tfsci.plots.plan import save_plan, save_scaling, save_search
 from tfsci.plots.roofline import roofline, save_roofline
 from tfsci.plots.samples import contact_sheet
 from tfsci.plots.scaling import save_scaling, scaling_curve
@@ -17,7 +18,9 @@ __all__ = [
     "roofline",
     "save_comparison",
     "save_curves",
+    "save_plan",
     "save_roofline",
     "save_scaling",
+    "save_search",
     "scaling_curve",
 ]
