@@ -140,7 +140,7 @@ def _scaling(arguments: argparse.Namespace) -> None:
     if arguments.picture:
         from tfsci import plots
 
-        _write(arguments.picture, lambda path: plots.save_scaling(path, title, curves))
+        _write(arguments.picture, lambda path: plots.save_plan_scaling(path, title, curves))
 
 
 def _simulate(arguments: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ def test_a_stage_that_holds_pythons_lock_is_told_from_one_that_waits(tmp_path):
 
 
 def test_what_is_not_prefetched_is_told(tmp_path):
-    plan = Plan("sleep", 3, 0.008, model=0.012, prefetch=False)
+    plan = Plan("sleep", 4, 0.008, model=0.012, prefetch=False)
     report = plan.report(tmp_path)
     assert (report.verdict, report.cause) == ("input-bound", "unprefetched")
     assert ".prefetch" in report.changes[0].where

@@ -3,7 +3,7 @@
 from tfsci.plots.baselines import comparison, save_comparison
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 from tfsci.plots.curves import learning_curve, save_curves
-from tfsci.plots.plan import save_plan, save_scaling, save_search
+from tfsci.plots.plan import save_plan, save_plan_scaling, save_search
 from tfsci.plots.roofline import roofline, save_roofline
 from tfsci.plots.samples import contact_sheet
 from tfsci.plots.scaling import save_scaling, scaling_curve
@@ -19,6 +19,7 @@ __all__ = [
     "save_comparison",
     "save_curves",
     "save_plan",
+    "save_plan_scaling",
     "save_roofline",
     "save_scaling",
     "save_search",

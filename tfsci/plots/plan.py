@@ -152,7 +152,7 @@ def save_search(path: Path, title: str, rows: Mapping[str, Mapping[str, float]])
     figure.savefig(path, dpi=120, format="png")
 
 
-def save_scaling(path: Path, title: str, curves: Mapping[str, Sequence["Point"]]) -> None:
+def save_plan_scaling(path: Path, title: str, curves: Mapping[str, Sequence["Point"]]) -> None:
     """Writes scaling curves as a PNG."""
     from matplotlib.figure import Figure
 
