@@ -169,7 +169,8 @@ def layer_of(operation: str) -> str:
     """
     scopes = operation.partition(":")[0].split("/")[:-1]
     scopes = [scope for scope in scopes if not _NO_LAYER.match(scope)]
-    if len(scopes) > 1 and not scopes[0].startswith("compile_loss"):
+    in_model = len(scopes) > 1 and scopes[1][:1].islower()  # a layer, not an operation
+    if in_model and not scopes[0].startswith("compile_loss"):
         return re.sub(r"_\d+$", "", scopes[1])
     return scopes[0] if scopes and scopes[0].islower() else "other"
 
