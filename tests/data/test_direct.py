@@ -48,5 +48,6 @@ def test_nothing_is_written(photos, tmp_path):
 
 def test_what_convert_can_be(photos, tmp_path):
     with pytest.raises(ValueError, match=r"convert=maybe: expected yes or no"):
-        catalog.load(f"folder:{photos},convert=maybe", tmp_path)
-    assert catalog.load(f"folder:{photos},convert=yes,size=8", tmp_path).input_shape == (8, 8, 3)
+        catalog.load(f"folder:{photos},convert=maybe", data_dir=tmp_path)
+    source = catalog.load(f"folder:{photos},convert=yes,size=8", data_dir=tmp_path)
+    assert source.input_shape == (8, 8, 3)

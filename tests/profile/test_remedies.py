@@ -1,0 +1,55 @@
+"""What to change where the pipeline is not the limit, by hand-made breakdowns."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tfsci.profile.ranks import compare, own_seconds
+from tfsci.profile.remedies import remedies
+
+
+def host(name="rank0", marker="train", compiled=None, **parts):
+    kinds = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
+    times = {kind: parts.get(kind, 0) * 1e-3 for kind in kinds}
+    return SimpleNamespace(
+        name=name, marker=marker, steps=9, step_seconds=sum(times.values()),
+        compiled=compiled or {}, breakdown=SimpleNamespace(parts=times),
+    )  # fmt: skip
+
+
+def test_an_exchange_is_halved_by_twice_the_batch():
+    first, second = remedies("communication-bound", host(compute=4, communication=6))
+    assert first.predicted_speedup == pytest.approx(10 / 7)
+    assert not first.upper_bound
+    assert "compression" in second.where and second.upper_bound
+
+
+def test_python_between_steps_is_told_from_starting_operations():
+    (first, *_) = remedies("dispatch-bound", host(compute=1, python=20, dispatch=1))
+    assert "Python" in first.what
+    assert first.predicted_speedup == pytest.approx(22 / 2)
+    (first, *_) = remedies("dispatch-bound", host(compute=0.1, python=0.4, dispatch=0.6))
+    assert "in a call" in first.what and "tf.function" in first.where
+    keras = host(marker="multi_step_on_iterator", compute=0.1, python=0.4, dispatch=0.6)
+    assert "steps_per_execution" in remedies("dispatch-bound", keras)[0].where
+
+
+def test_what_a_function_was_traced_for_is_said():
+    compiled = {"train_step": ("float32 (31, 8)", "float32 (30, 8)")}
+    (change,) = remedies("compile-bound", host(compile=9, compute=1, compiled=compiled))
+    assert "train_step was traced for float32 (31, 8) · float32 (30, 8)" in change.what
+    assert change.predicted_speedup == pytest.approx(10)
+
+
+def test_a_compute_bound_training_needs_no_remedy_of_these():
+    assert remedies("compute-bound", host(compute=9)) == ()
+
+
+def test_the_rank_that_others_wait_for_and_why():
+    slow = host("rank1", compute=4, input=6)
+    fast = [host(f"rank{i}", compute=4, communication=6) for i in (0, 2)]
+    assert own_seconds(slow) == pytest.approx(10e-3)
+    found = {rank.name: rank for rank in compare([slow, *fast])}
+    assert found["rank1"].slow_part == "input"
+    assert found["rank0"].slow_part == found["rank2"].slow_part == ""
+    assert [rank.slow_part for rank in compare(fast)] == ["", ""]
