@@ -2,9 +2,13 @@
 
 import os
 import random
+import time
 
 import pytest
+import tensorflow as tf
 from planted import POSITIONS, Plan
+
+from tfsci import profile
 
 SEVERE, MILD, EXTREME = 0.04, 0.018, 0.07  # seconds a step, where the model takes 0.01
 
@@ -48,6 +52,48 @@ def test_two_slow_stages_are_named_in_order_as_they_limit(tmp_path):
 def test_a_slow_model_is_not_called_input_bound(tmp_path):
     report = Plan("sleep", 1, 0.004, model=0.04).report(tmp_path)
     assert report.verdict not in ("input-bound", "balanced")
+
+
+def epochs(dataset, steps, tracer, number=3, model=0.01):
+    @tf.function
+    def train_step(x):
+        return tf.reduce_sum(x)
+
+    for _ in range(number):
+        for batch in dataset.take(steps):
+            with tracer.step():
+                train_step(batch)
+                time.sleep(model)
+
+
+def test_a_shuffle_that_fills_its_buffer_in_every_epoch(tmp_path):
+    def load(x):
+        return tf.numpy_function(lambda x: (time.sleep(0.002), x)[1], [x], tf.int64)
+
+    dataset = tf.data.Dataset.range(160).map(load).shuffle(160).batch(4).prefetch(2)
+    with profile.trace(tmp_path) as tracer:
+        epochs(dataset, 40, tracer)
+    report = profile.report(tmp_path)
+    assert (report.verdict, report.cause) == ("input-bound", "shuffle")
+    assert report.stage.kind.startswith("Shuffle")
+    assert "right after the source" in report.changes[0].where
+
+
+def test_a_function_that_is_traced_again_and_again_is_named_with_its_inputs(tmp_path):
+    @tf.function
+    def train_step(x):
+        for _ in range(30):
+            x = tf.sin(x) + 1
+        return x
+
+    with profile.trace(tmp_path) as tracer:
+        for size in range(2, 30):
+            with tracer.step():
+                train_step(tf.zeros(max(size, 12)))
+    report = profile.report(tmp_path)
+    assert report.verdict == "compile-bound"
+    assert "train_step" in report.answer
+    assert "float32 (28,) · float32 (29,)" in report.changes[0].what
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ CAUSES = {
     "computes": "it computes",
 }
 
-# A shuffle that takes more elements than this for each that it gives fills its buffer.
-_FILLS_ABOVE = 1.3
+# A shuffle that takes so large a share of its elements in a tenth of the steps fills its buffer.
+_FILLS_ABOVE = 0.5
 # Python that holds its lock for more than this share of its time is not worth a second thread.
 _LOCKED_ABOVE = 0.5
 # So many cheap elements a step are better worked on together.
@@ -132,6 +132,8 @@ class Model:
         """Returns the time of a step."""
         sections = self.sections()
         last = 0.0 if self.works_ahead else sections.pop(self._last(), 0.0)
+        if self.traced_step and any(stage.filling > _FILLS_ABOVE for stage in self.stages):
+            return self.traced_step  # as long as that goes on, and nothing else is the limit
         return max([*sections.values(), self._pool_seconds(), last + self.consumer, self._floor()])
 
     def slowest(self) -> Stage | None:
@@ -197,13 +199,8 @@ class Model:
         return "computes"
 
     def filled(self, shuffle: Stage) -> "Model":
-        """Returns the model once the buffer of a shuffle is full."""
-        model = self
-        for stage in self.stages:
-            if stage.path.startswith(shuffle.path + "::"):
-                less = stage.elements_per_step / shuffle.filling
-                model = model.replace(stage, elements_per_step=less)
-        return model.replace(shuffle, filling=1.0)
+        """Returns the model where the buffer of a shuffle is full before the steps begin."""
+        return self.replace(shuffle, filling=0.0)
 
     def without(self, *stages: Stage) -> "Model":
         """Returns the model where these stages have no work left, nor use the CPU for it."""

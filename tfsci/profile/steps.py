@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfsci.profile import intervals
 from tfsci.profile.xplane import Plane
 
 # A pause between two steps that is longer than this share of a step, and three times the usual
@@ -62,7 +63,11 @@ def find(plane: Plane, buffered: int = 0) -> Steps:
     warm_up = _warm_up(plane, windows)
     kept = np.arange(len(windows)) >= warm_up + min(1 + buffered, (len(windows) - warm_up) // 3)
     if kept.any():
-        pauses = windows[:, 1] - spans[:-1, 1]
+        between = np.stack([spans[:-1, 1], windows[:, 1]], axis=1)
+        fetches = intervals.union(plane.spans[plane.where(is_fetch)])
+        lengths, waits = between[:, 1] - between[:, 0], intervals.covered(fetches, between)
+        # A wait for input is no pause, however long it is.
+        pauses = np.where(waits > lengths / 2, 0, lengths - waits)
         usual = np.median((windows[:, 1] - windows[:, 0])[kept])
         kept &= pauses <= _UNUSUAL * np.median(pauses[kept]) + _PAUSE * usual
     return Steps(marker, len(spans), windows[kept])
