@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,49 @@ def test_what_can_not_be_is_one_line(profile, tmp_path):
         result = profile(*arguments)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == f"python -m tfsci.profile: error: {message}\n"
+
+
+STRAGGLER = """
+import dataclasses, time
+import keras
+import tensorflow as tf
+from tfsci import models
+from tfsci.data import catalog, pipeline
+from tfsci.distributed.strategy import choose
+from tfsci.training import fit
+
+strategy = choose("horovod")
+source = catalog.load("digits")
+train = pipeline.training(source.train, 32, 0, strategy.rank, strategy.num_shards)
+
+def late(x, y):
+    shape = x.shape
+    x = tf.numpy_function(lambda x: (time.sleep(0.05), x)[1], [x], tf.float32)
+    return tf.ensure_shape(x, shape), y
+
+if strategy.rank == 1:
+    train = dataclasses.replace(train, dataset=train.dataset.map(late))
+model = models.build("cnn", input_shape=source.input_shape, num_classes=10)
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.SGD(0.01), loss)
+fit(model, train, epochs=4, strategy=strategy)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.horovod
+def test_a_rank_that_is_fed_too_slowly_is_named_by_the_first(tmp_path):
+    (tmp_path / "script.py").write_text(STRAGGLER)
+    command = [Path(sys.executable).with_name("horovodrun"), "-np", "2", sys.executable, "-m"]
+    options = ["tfsci.profile", "--output", "trace", "--json", "found.json", "script.py"]
+    result = subprocess.run(
+        [*command, *options], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["verdict"] == "input-bound"
+    assert found["stage"]["name"].endswith("(late)")
+    assert [rank["slow_part"] for rank in found["ranks"]] == ["", "input"]
+    assert result.stdout.count("holds back the others") == 1
+    (folder,) = (tmp_path / "trace/plugins/profile").iterdir()
+    assert len(list(folder.glob("*.xplane.pb"))) == 2
