@@ -176,7 +176,7 @@ def _input(arguments: argparse.Namespace) -> None:
 
 
 def _roofline(arguments: argparse.Namespace) -> None:
-    from tfsci import machine, plots, startup
+    from tfsci import cache, machine, plots, startup
 
     for option, path in (("--json", arguments.json), ("--output", arguments.output)):
         if path and (not path.absolute().parent.is_dir() or path.is_dir()):
@@ -190,6 +190,9 @@ def _roofline(arguments: argparse.Namespace) -> None:
     own = {"input_shape": arguments.input_shape, "num_classes": arguments.num_classes}
     found, steps = rates.measure(arguments.models, size, precision, free, **own)
     print(roofline.report(found, steps))
+    kept = cache.folder() / cache.MACHINE  # for `tfsci plan --machine local`
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    roofline.write_json(kept, found, [])
     if arguments.json:
         roofline.write_json(arguments.json, found, steps)
     if arguments.output:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from processes import wait_until_ended
 
+from tfsci import cache
 from tfsci.distributed import install
 from tfsci.distributed.horovod_build import Build
 from tfsci.distributed.install import Progress
@@ -27,9 +28,9 @@ def plant(folder: Path, *files: str) -> Path:
 
 class TestCache:
     def test_the_folder(self, tmp_path):
-        assert install.cache_folder({"TFSCI_CACHE": "/a"}) == Path("/a")
-        assert install.cache_folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/tfsci")
-        assert install.cache_folder({}) == Path.home().resolve() / ".cache/tfsci"
+        assert cache.folder({"TFSCI_CACHE": "/a"}) == Path("/a")
+        assert cache.folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/tfsci")
+        assert cache.folder({}) == Path.home().resolve() / ".cache/tfsci"
 
     def test_a_wheel_is_made_once(self, tmp_path):
         made = []

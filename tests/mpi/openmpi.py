@@ -18,7 +18,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from tfsci.distributed.install import cache_folder
+from tfsci import cache
 from tfsci.lock import locked
 
 _PACKAGES = ("openmpi-bin", "libopenmpi-dev")
@@ -48,7 +48,7 @@ def environment() -> dict[str, str]:
     own = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = os.environ | _SETTINGS | {"PATH": own}
     if not all(map(shutil.which, _PROGRAMS)):
-        folder = cache_folder(os.environ) / "openmpi"
+        folder = cache.folder() / "openmpi"
         with locked(folder.with_name("openmpi.lock"), f"Waiting for {folder}"):
             if not folder.exists():
                 _unpack(folder)

@@ -3,6 +3,8 @@ import pytest
 from tfsci import plan_options
 from tfsci.plan import machines
 from tfsci.plan.machine_table import MACHINES
+from tfsci.profile import roofline
+from tfsci.profile.roofline import Machine
 
 
 class TestTable:
@@ -36,9 +38,25 @@ class TestTable:
         with pytest.raises(ValueError, match=message):
             machines.find("frontir")
 
-    def test_this_computer(self):
-        machine = machines.find("local")
-        assert machine.device.peak > 1e8 and machine.device.bandwidth > 0.1
+    def test_this_computer(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TFSCI_CACHE", str(tmp_path))
+        device = machines.find("local").device
+        assert device.peak > 1e8 and device.bandwidth > 0.1
+        assert "NumPy" in device.fitted
+
+    def test_this_computer_as_the_profiler_has_measured_it(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TFSCI_CACHE", str(tmp_path))
+        measured = Machine(2e11, 4e10, "float32", 8)
+        roofline.write_json(tmp_path / "machine.json", measured, [])
+        device = machines.find("local").device
+        assert (device.tflops, device.bandwidth) == pytest.approx((0.2, 40))
+        assert "8 threads" in device.fitted
+
+    @pytest.mark.parametrize("text", ["", "{}", "[]", "{", '{"matrix_flops_per_second": "x"}'])
+    def test_a_record_that_is_none_is_passed_over(self, tmp_path, monkeypatch, text):
+        monkeypatch.setenv("TFSCI_CACHE", str(tmp_path))
+        (tmp_path / "machine.json").write_text(text)
+        assert "NumPy" in machines.find("local").device.fitted
 
 
 class TestFile:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote, urlparse
 
+from tfsci import cache
 from tfsci.distributed.horovod_build import SITE_PACKAGES, check_tools, detect, make_flags
 from tfsci.distributed.horovod_source import SHA256, VERSION, apply_mends
 from tfsci.lock import locked
@@ -59,12 +60,6 @@ def is_from(folder: Path, horovod: importlib.metadata.Distribution | None) -> bo
     """Whether `horovod`, as installed, is the wheel in the cache folder `folder`."""
     text = horovod.read_text("direct_url.json") if horovod else None  # written by pip
     return bool(text) and Path(unquote(urlparse(json.loads(text)["url"]).path)).parent == folder
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Returns $TFSCI_CACHE, else $XDG_CACHE_HOME/tfsci, else ~/.cache/tfsci."""
-    home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(environ.get("TFSCI_CACHE") or Path(home) / "tfsci").expanduser().resolve()
 
 
 def cached_wheel(folder: Path, build: Callable[[Path], Path], rebuild: bool = False) -> Path:
@@ -213,7 +208,7 @@ def install(rebuild: bool = False) -> None:
     """
     tensorflow = check_packages()
     build = detect(os.environ)
-    folder = cache_folder(os.environ) / "horovod" / build.key(tensorflow)
+    folder = cache.folder() / "horovod" / build.key(tensorflow)
     words = f"Horovod {VERSION} ({{}}) for TensorFlow {tensorflow} is installed"
     present = _distribution("horovod")
     if present and not rebuild:
