@@ -47,6 +47,8 @@ _BUSY, _MUCH_OF_CPU = 0.9, 0.25
 
 # A stage that uses less CPU time than this share of its time waits for something else.
 _WAITS_BELOW = 0.25
+# The same of one that reads files, by the CPU time of all threads: some look for work in vain.
+_READS_BELOW = 0.6
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Model:
             return share is not None and share < _WAITS_BELOW and not self._locked(stage)
         used = self.pipeline_ready_seconds
         may = stage.reads_files and used is not None
-        return may and used < _WAITS_BELOW * stage.seconds_per_step
+        return may and used < _READS_BELOW * stage.seconds_per_step
 
     def holds_lock(self, stage: Stage) -> bool:
         """Whether the stage runs Python that lets nothing else run Python meanwhile.
