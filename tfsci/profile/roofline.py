@@ -16,10 +16,11 @@ averages (16) and itself (8) read and written in the update.
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tfsci.training.run_folder import replacing
 
 if TYPE_CHECKING:
     from tfsci.models.cost import Cost
@@ -152,8 +153,6 @@ def report(machine: Machine, steps: list[Step]) -> str:
 
 def write_json(path: str | Path, machine: Machine, steps: list[Step]) -> None:
     """Writes what was measured, whole or not at all."""
-    path = Path(path)
     found = {**asdict(machine), "models": [asdict(step) for step in steps]}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
