@@ -1,6 +1,7 @@
 """TensorFlow is imported once, quietly, before any test module asks for it."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,9 @@ tf = import_tensorflow()
 for name in _SET:
     if _before[name] is None:
         os.environ.pop(name, None)
+
+# A shell that starts this in the background has it ignore Ctrl-C, and all that it starts, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 tf.config.threading.set_intra_op_parallelism_threads(1)  # every array here is tiny
 

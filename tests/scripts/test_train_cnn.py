@@ -176,7 +176,7 @@ class TestOneProcess:
 
 @pytest.mark.horovod
 class TestRanks:
-    @pytest.mark.parametrize("ranks", [1, 2, slow(3), slow(4), 6])
+    @pytest.mark.parametrize("ranks", [1, 2, slow(3), slow(4), slow(6)])
     def test_one_curve(self, ranks, alone, tmp_path):
         folder = tmp_path / "run"
         result = train(ranks, "--dropout", 0, "--seed", 0, "--epochs", 3, "--output", folder)
