@@ -1,7 +1,7 @@
 """How a command ends: its result, or one line that says what was wrong, and an exit code."""
 
-import atexit
 import contextlib
+import gc
 import os
 import re
 import shlex
@@ -20,9 +20,6 @@ from tfsci.training.tasks import Classification, Task
 
 # What library code raises for input, files and environments that can't work.
 _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
-
-# What ended the command: with it would go the iterators that it refers to; see `_leave`.
-_kept: list[BaseException] = []
 
 # How long a rank that is not the chief waits before it speaks: where the chief has found the same
 # error the launcher ends this rank meanwhile, and the user reads one line, not one a rank.
@@ -45,8 +42,7 @@ def run(main: Callable[[], object]) -> None:
         main()
     except Interrupted as interrupted:
         _stop(interrupted)
-    except KeyboardInterrupt as error:
-        _kept.append(error)
+    except KeyboardInterrupt:
         _end(130, "interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -112,7 +108,6 @@ def _fail(error: BaseException) -> None:
     if _is_echo(error):
         _end(1, f"{name}: rank {rank} stopped because another rank did")
     where = f" (rank {rank} of {world_size})" if rank else ""
-    _kept.append(error)
     error = _of_pipeline(error) or error
     if isinstance(error, _EXPECTED) and not os.environ.get("TFSCI_DEBUG"):
         _end(2, f"{name}: error: {_one_line(error)}{where}")
@@ -130,17 +125,23 @@ def _end(code: int, message: str | None = None) -> None:
         print(message, file=sys.stderr, flush=True)
     if _place()[1] > 1:
         os._exit(code)
-    if "tensorflow" in sys.modules:
-        atexit.register(_leave, code)
+    _let_go(sys.exception())
     sys.exit(code)
 
 
-def _leave(code: int) -> None:
-    """Ends without Python's clean-up: an iterator waits in it for its threads to run Python."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+def _let_go(error: BaseException | None) -> None:
+    """Frees the iterators that an error refers to, while their threads can still run Python.
+
+    The end of an iterator waits for its threads; in Python's own clean-up it would wait forever.
+    Keras and TensorFlow cut their own frames out of a traceback; those left still lead to them.
+    """
+    while error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            for each, _ in traceback.walk_stack(frame):
+                with contextlib.suppress(RuntimeError):  # it runs: the callers of this function
+                    each.clear()
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def _place() -> tuple[int, int]:

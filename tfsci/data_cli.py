@@ -23,12 +23,7 @@ options follow after commas, as in damage:3,quality=0.5,samples=20000
 
 def main(argv: Sequence[str]) -> int:
     """Runs `tfsci data`; returns 1 where a check has found something wrong."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if not hasattr(arguments, "run"):
-        parser.print_help()
-        return 0
-    return arguments.run(arguments) or 0
+    return _parser().run(argv)
 
 
 def _parser() -> Parser:

@@ -1,6 +1,5 @@
 """`tfsci models`: what models there are, and what each costs."""
 
-import argparse
 import itertools
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -8,7 +7,7 @@ from importlib import import_module
 from tfsci import startup
 from tfsci.models import MODELS
 from tfsci.models.sizes import LISTED, LISTED_VARIANT
-from tfsci.training.options import PRECISIONS, Parser, positive_int
+from tfsci.training.options import PRECISIONS, Parser, positive_int, shape
 
 _ROW = "{:12}{:15}{:13}{:>8}{:>16}{:>10}{:>12}"
 
@@ -52,20 +51,11 @@ def _parser() -> Parser:
     add("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
     add("--batch-size", type=positive_int, default=32, metavar="N",
         help="samples that share the weights (default: 32)")  # fmt: skip
-    add("--input-shape", type=_shape, metavar="N,N,…",
+    add("--input-shape", type=shape, metavar="N,N,…",
         help="of a sample, such as 64,64,3 (default: the published one)")  # fmt: skip
     add("--num-classes", type=positive_int, metavar="N", help="(default: the published one)")
     add("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
     return parser
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(positive_int(edge) for edge in text.split(","))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"expected whole numbers above 0 with commas between, such as 64,64,3; got {text!r}"
-        ) from None
 
 
 def _rows(names: Sequence[str], own: dict, precision: str, batch_size: int) -> Iterator[tuple]:

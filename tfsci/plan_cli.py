@@ -2,23 +2,16 @@
 
 import argparse
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfsci import plan_options
+from tfsci.training.run_folder import replacing
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `tfsci plan`."""
-    parser = plan_options.parser(_COMMANDS)
-    arguments = parser.parse_args(argv)
-    if not hasattr(arguments, "run"):
-        parser.print_help()
-        return 0
-    arguments.run(arguments)
-    return 0
+    return plan_options.parser(_COMMANDS).run(argv)
 
 
 def _answer(
@@ -41,10 +34,8 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file whole or not at all."""
     if not path.parent.is_dir():
         raise FileNotFoundError(2, "no such folder", str(path.parent))
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".plan-") as folder:
-        made = Path(folder) / path.name
-        write(made)
-        os.replace(made, path)
+    with replacing(path) as temporary:
+        write(temporary)
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfsci.training.options import PRECISIONS, Parser, positive_float, positive_int
+from tfsci.training.options import PRECISIONS, Parser, positive_float, positive_int, shape
 
 
 def main(argv: Sequence[str]) -> int:
@@ -16,12 +16,7 @@ def main(argv: Sequence[str]) -> int:
 
         running.main(list(argv[1:]), name="tfsci profile run")
         return 0
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if not hasattr(arguments, "run"):
-        parser.print_help()
-        return 0
-    return arguments.run(arguments) or 0
+    return _parser().run(argv)
 
 
 def _parser() -> Parser:
@@ -69,16 +64,12 @@ def _parser() -> Parser:
     add = command("roofline", _roofline, "measure this machine, and training steps beside it")
     add("models", nargs="*", metavar="MODEL[:VARIANT]", help="as tfsci models names them")
     add("--batch-size", type=positive_int, default=32, metavar="N", help="(default: 32)")
-    add("--input-shape", type=_shape, metavar="N,N,…", help="of a sample, such as 64,64,3")
+    add("--input-shape", type=shape, metavar="N,N,…", help="of a sample, such as 64,64,3")
     add("--num-classes", type=positive_int, metavar="N", help="(default: the published one)")
     add("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
     add("--json", type=Path, metavar="FILE", help="write what was measured as JSON, too")
     add("--output", type=Path, metavar="FILE", help="draw it, as a PNG")
     return parser
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    return tuple(positive_int(edge) for edge in text.split(","))
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -9,11 +9,16 @@ from tfsci.plan.layout import Layout
 from tfsci.plan.machine_table import MACHINES
 from tfsci.plan.machines import Link
 from tfsci.plan.published import TABLE_1, table_1
-from tfsci.plan.schedule import Slot, makespan, order
+from tfsci.plan.schedule import Slot, order
 from tfsci.plan.simulator import Links, play, simulate
 from tfsci.plan.step import slots, step
 
 SELENE = MACHINES["selene"]
+
+
+def makespan(p, m, v, f, b):
+    """(m v + p - 1)(f + b): Narayanan 2021, section 2.2."""
+    return (m * v + p - 1) * (f + b)
 
 
 def run(schedule, stages, micro_batches, chunks, forward, backward):

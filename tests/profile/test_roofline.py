@@ -134,7 +134,7 @@ def test_the_file_holds_what_was_measured(tmp_path):
         (["foo"], "unknown model 'foo'; expected one of mlp, cnn, "),
         (["resnet:19"], "resnet:19: no variant '19'; expected one of 18, 34, 50, 101, 152"),
         (["gpt", "--num-classes", "3"], "--num-classes: gpt has none; leave it out"),
-        (["cnn", "--input-shape", "3,x"], "argument --input-shape: expected a whole number above"),
+        (["cnn", "--input-shape", "3,x"], "argument --input-shape: expected whole numbers above 0"),
         (["--output", "a.jpg"], "--output a.jpg: expected a name that ends with .png"),
         (["--json", "absent/a.json"], "--json absent/a.json: expected a file in a folder"),
         (["cnn", "--batch-size", "100000000"], "cnn at a batch of 100000000: training needs about"),

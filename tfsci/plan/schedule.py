@@ -45,21 +45,3 @@ def _passes(backward: bool, stages: int, micro_batches: int, chunks: int) -> Ite
         for chunk in reversed(range(chunks)) if backward else range(chunks):
             for micro_batch in group:
                 yield Slot(backward, micro_batch, chunk)
-
-
-def makespan(
-    stages: int, micro_batches: int, chunks: int, forward: float, backward: float
-) -> float:
-    """Returns how long a pipeline takes whose slots are all alike.
-
-    (m v + p - 1)(f + b), of which (p - 1)(f + b) is waiting, with GPipe and 1F1B (v = 1) as
-    interleaved: Narayanan 2021, section 2.2.
-
-    Args:
-        stages: p.
-        micro_batches: m.
-        chunks: v.
-        forward: Seconds of a slot, f.
-        backward: Likewise, b.
-    """
-    return (micro_batches * chunks + stages - 1) * (forward + backward)

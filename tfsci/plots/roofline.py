@@ -1,12 +1,12 @@
 """The roofs of a machine, and training steps under them."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfsci.plots.colours import BLUE, GREY, ORANGE
 from tfsci.profile.roofline import Machine, Step
+from tfsci.training.run_folder import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,9 +71,8 @@ def save_roofline(path: Path, machine: Machine, steps: Sequence[Step] = ()) -> N
     roofline(machine, steps, figure.subplots()).set_title(
         _title(machine, steps), loc="left", parse_math=False
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _title(machine: Machine, steps: Sequence[Step]) -> str:

@@ -8,8 +8,9 @@ that work at the same time, and delivers at the rate of the slowest:
     step    = max(sections, consumer)                     where the last stage works ahead,
               max(other sections, last section + consumer)  where it does not,
 
-and no step takes less than the CPU time of the process over its cores. The consumer is the
-measured step without its wait for input. The functions of all stages share one pool of threads.
+and no step takes less than the CPU time that its work needs over the cores. The consumer is what a
+step takes without its wait for input where nothing disturbs it. The functions of all stages share
+one pool of threads.
 """
 
 import dataclasses

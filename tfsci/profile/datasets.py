@@ -14,6 +14,9 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+# Operations that call Python.
+PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+
 # A process that holds more is no training; a chain that is longer is no pipeline.
 _MOST_CHAINS, _LONGEST = 100, 200
 
@@ -107,16 +110,20 @@ def _chain(dataset) -> Chain:
 
 
 def _link(dataset) -> Link:
-    kind = type(dataset).__name__.lstrip("_")
-    kind = re.sub(r"Dataset(V\d+)?$", "", kind)
-    for attribute in ("_map_func", "_predicate", "_reduce_func"):
-        function = getattr(getattr(dataset, attribute, None), "_func", None)
-        if callable(function):
-            return Link(kind, *_named(function))
-    return Link(kind)
+    functions = dataset._functions()
+    return Link(kind(dataset), *(named(functions[0]._func) if functions else ()))
 
 
-def _named(function: Callable) -> tuple[str, str]:
+def kind(dataset: object) -> str:
+    """Returns TensorFlow's name of a dataset: ``ParallelMap``."""
+    return re.sub(r"Dataset(V\d+)?$", "", type(dataset).__name__).lstrip("_")
+
+
+def named(function: Callable) -> tuple[str, str]:
+    """Returns a function's name, and the file and line where it is written.
+
+    Both are empty for one of TensorFlow's own.
+    """
     while isinstance(function, functools.partial):
         function = function.func
     name = getattr(function, "__name__", type(function).__name__)

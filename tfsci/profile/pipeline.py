@@ -31,7 +31,6 @@ from tfsci.profile import datasets, intervals
 from tfsci.profile.iterators import ROOT, Work, functions, gather, kind_of
 from tfsci.profile.xplane import Plane
 
-_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # Sources, and operations, that read files.
 _FILES = ("TFRecord", "TextLine", "FixedLengthRecord", "SSTable", "CSV")
 _READS = ("ReadFile", "ReaderReadV2", "RestoreV2", "FixedLengthRecordDataset", "TFRecordDataset")
@@ -114,7 +113,7 @@ class Pipeline:
         """Drops the generators, without Python, that fetch each replica's part: they only wait."""
         for path in [path for path in self._works if kind_of(path) == "Generator"]:
             times = [self._operations.get(call, {}) for call in self._works[path].calls]
-            if not any(_PYTHON & found.keys() for found in times):
+            if not any(datasets.PYTHON & found.keys() for found in times):
                 del self._works[path]
 
     def stages(self, windows: np.ndarray, fetches_per_step: float = 1.0) -> tuple[Stage, ...]:
@@ -275,7 +274,7 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
         buffer=buffer if isinstance(buffer, int) else None,
         buffered=buffered if isinstance(buffered, int) else None,
         busy_seconds=sum(times.values()) / calls / 1e12 if calls else 0.0,
-        runs_python=kind == "Generator" or bool(_PYTHON & times.keys()),
+        runs_python=kind == "Generator" or bool(datasets.PYTHON & times.keys()),
         reads_files=kind.startswith(_FILES) or bool(most and most[0][0] in _READS),
     )
 

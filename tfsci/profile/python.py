@@ -66,8 +66,6 @@ class PythonWatch(threading.Thread):
 
 def _called() -> dict[int, tuple[float, float]]:
     """Returns the time and the CPU time of each thread that TensorFlow has called Python in."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        return {}
     # Those threads are not Python's own. None can leave Python, and end, before we let it.
     idents = sys._current_frames().keys() - {each.ident for each in threading.enumerate()}
     now = time.perf_counter()
@@ -78,5 +76,5 @@ def _without_core() -> float:
     """Returns how long this thread was ready to run and had no core, so far."""
     try:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):  # not Linux, or built without
+    except (OSError, ValueError, IndexError):  # a Linux that was built without
         return 0.0

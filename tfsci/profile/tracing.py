@@ -7,8 +7,8 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
 the process used meanwhile, and how long its threads but the main one ran or were ready to: what
 tells a stage that computes from one that waits (a trace knows threads by another number than Linux
-does); what Python functions did meanwhile (see `python`); and the datasets that it
-holds, what the stages' functions are called, and what its functions were traced for.
+does); what Python functions did meanwhile (see `python`); what the stages' functions are called
+(`datasets`), and what functions were traced for (`signatures`).
 """
 
 import contextlib
@@ -30,9 +30,6 @@ from tfsci.profile import datasets, signatures, xplane
 from tfsci.profile.python import PythonUse, PythonWatch
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
 from tfsci.startup import import_tensorflow
-
-# Unit of `ru_maxrss`.
-_MAXRSS = 1.0 if sys.platform == "darwin" else 1024.0
 
 
 @contextlib.contextmanager
@@ -197,12 +194,14 @@ def place(folder: Path) -> Path:
 
 
 def _clocks() -> dict[str, float]:
-    clocks = {"wall_seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
-    if hasattr(time, "pthread_getcpuclockid"):
-        main = time.pthread_getcpuclockid(threading.main_thread().ident)
-        workers = clocks["cpu_seconds"] - time.clock_gettime(main)
-        clocks["worker_ready_seconds"] = workers + _waiting_for_a_core()
-    return clocks
+    cpu = time.process_time()
+    main = time.pthread_getcpuclockid(threading.main_thread().ident)
+    workers = cpu - time.clock_gettime(main)
+    return {
+        "wall_seconds": time.perf_counter(),
+        "cpu_seconds": cpu,
+        "worker_ready_seconds": workers + _waiting_for_a_core(),
+    }
 
 
 def _waiting_for_a_core() -> float:
@@ -221,11 +220,11 @@ def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse
     space = xplane.messages().XSpace()
     plane = space.planes.add(name=OWN_PLANE)
     numbers = {name: max(after[name] - before[name], 0.0) for name in after}
-    numbers["cores"] = float(_cores())
+    numbers["cores"] = float(len(os.sched_getaffinity(0)))
     numbers["lock_share"] = use.lock_share
     if use.cpu_share is not None:
         numbers["python_cpu_share"] = use.cpu_share
-    numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS
+    numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, double_value=value)
@@ -234,9 +233,3 @@ def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, str_value=text)
     return space.SerializeToString()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -54,6 +54,7 @@ class Report:
         stage: The slowest of them, None where there is no pipeline.
         cause: Why that is slow, one of `capacity.CAUSES`; empty where the input is not the limit.
         changes: What to change, at most three, the largest gain first.
+        changes_add_up: Whether each gain is with the changes before it, or by itself.
         ranks: Each process beside the others, where there are several.
         text: All of it to read in a terminal.
     """
@@ -68,6 +69,7 @@ class Report:
     stage: Stage | None
     cause: str
     changes: tuple[Change, ...]
+    changes_add_up: bool
     ranks: tuple[Rank, ...]
     text: str
 
@@ -130,6 +132,7 @@ def judge(trace: Trace) -> Report:
         stage=stage,
         cause=model.cause(stage) if stage and fed_too_slowly else "",
         changes=found[:_MOST_CHANGES],
+        changes_add_up=fed_too_slowly,
         ranks=among,
         text=text.write(answer, host, model, stage, found[:_MOST_CHANGES], fed_too_slowly, among),
     )
@@ -146,7 +149,7 @@ def _unknown(host: Host) -> Report:
     share = parts["input"] / host.step_seconds if parts else 0.0
     return Report(
         "unknown", answer, share, host.steps, host.step_seconds, parts, host.stages, None, "", (),
-        (), answer,
+        True, (), answer,
     )  # fmt: skip
 
 

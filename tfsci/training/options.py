@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tfsci.data import augment, catalog
@@ -101,6 +101,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         """Raises a ValueError with the message."""
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+    def run(self, argv: Sequence[str]) -> int:
+        """Runs the subcommand that the arguments name, its default ``run``; shows help without."""
+        arguments = self.parse_args(argv)
+        if not hasattr(arguments, "run"):
+            self.print_help()
+            return 0
+        return arguments.run(arguments) or 0
 
 
 class _Help(argparse.HelpFormatter):
@@ -219,3 +227,13 @@ not_negative_int = _number(int, "a whole number from 0 up to 2³²", lambda n: 0
 positive_float = _number(float, "a number above 0", lambda x: 0 < x < _FINITE)
 not_negative_float = _number(float, "a number from 0 up", lambda x: 0 <= x < _FINITE)
 fraction = _number(float, "a number from 0 up to, not including, 1", lambda x: 0 <= x < 1)
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Returns the sizes of a sample that are given with commas between: ``64,64,3``."""
+    try:
+        return tuple(positive_int(edge) for edge in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers above 0 with commas between, such as 64,64,3; got {text!r}"
+        ) from None

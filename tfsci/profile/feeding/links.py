@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfsci.profile.datasets import PYTHON, kind, named
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -14,7 +16,6 @@ _WHOLE = re.compile("FlatMap|Interleave|Unbatch|Group|Window|Rebatch|TextLine|Re
 # What the user has not written.
 _SILENT = ("Options", "Restructured", "DenseToRagged", "Model")
 _METHODS = {"tensor_slice": "from_tensor_slices", "tensor": "from_tensors"}
-_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def _stages(dataset) -> list:
     """Returns the datasets that are stages, the source first."""
     found = []
     while True:
-        if _kind(dataset) not in _SILENT:
+        if kind(dataset) not in _SILENT:
             found.append(dataset)
         inputs = dataset._inputs()[1 if _is_enumerate(dataset) else 0 :]
-        if len(inputs) != 1 or _WHOLE.search(_kind(dataset)):
+        if len(inputs) != 1 or _WHOLE.search(kind(dataset)):
             return found[::-1]
         dataset = inputs[0]
 
@@ -77,7 +78,7 @@ def _stages(dataset) -> list:
 def _is_enumerate(dataset) -> bool:
     """Whether it is a zip of numbers without end with one other dataset."""
     inputs = dataset._inputs()
-    return len(inputs) == 2 and _kind(inputs[0]) == "Variant" and int(inputs[0].cardinality()) == -1
+    return len(inputs) == 2 and kind(inputs[0]) == "Variant" and int(inputs[0].cardinality()) == -1
 
 
 def _batch_size(dataset) -> float:
@@ -90,43 +91,37 @@ def _batch_size(dataset) -> float:
 
 
 def _link(dataset, examples: float) -> Link:
-    kind, wrappers = _kind(dataset), dataset._functions()
+    wrappers = dataset._functions()
     functions = [wrapper._func for wrapper in wrappers]
-    where = ""
-    if code := getattr(functions[0] if functions else None, "__code__", None):
-        where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-    python = any(_PYTHON & _operations(wrapper.function.graph) for wrapper in wrappers)
+    function, where = named(functions[0]) if functions else ("", "")
+    python = any(PYTHON & _operations(wrapper.function.graph) for wrapper in wrappers)
     generates = any("_from_generator." in getattr(f, "__qualname__", "") for f in functions)
     return Link(
-        name="from_generator" if generates else _name(dataset, functions),
-        where="" if generates else where,
+        name="from_generator" if generates else _name(dataset, function),
+        where="" if generates else Path(where).name,
         dataset=dataset,
         examples=examples,
-        works_ahead=bool(re.match("Prefetch|Parallel", kind)),
+        works_ahead=bool(re.match("Prefetch|Parallel", kind(dataset))),
         function=("python" if python else "graph") if wrappers else "",
-        buffer=int(dataset._buffer_size) if kind == "Shuffle" else 0,
-        cache=("files" if dataset._filename.numpy() else "memory") if kind == "Cache" else "",
+        buffer=int(dataset._buffer_size) if kind(dataset) == "Shuffle" else 0,
+        cache=_cache(dataset) if kind(dataset) == "Cache" else "",
     )
 
 
-def _kind(dataset) -> str:
-    """Returns TensorFlow's name of a stage: ``ParallelMap``."""
-    return re.sub(r"Dataset(V\d)?$", "", type(dataset).__name__).lstrip("_")
+def _cache(dataset) -> str:
+    return "files" if dataset._filename.numpy() else "memory"
 
 
-def _name(dataset, functions: list) -> str:
+def _name(dataset, function: str) -> str:
     """Returns the name of the method that makes it, with that of its function."""
     if _is_enumerate(dataset):
         return "enumerate"
-    kind = _kind(dataset).removeprefix("Parallel")
+    made = kind(dataset).removeprefix("Parallel")
     if dataset.__class__.__module__.endswith("readers"):
-        return f"{kind}Dataset"
-    method = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+        return f"{made}Dataset"
+    method = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", made).lower()
     method = _METHODS.get(method, method)
-    if not functions:
-        return method
-    name = getattr(functions[0], "__name__", type(functions[0]).__name__)
-    return f"{method}({name.strip('<>')})"
+    return f"{method}({function.strip('<>')})" if function else method
 
 
 def _operations(graph) -> set[str]:

@@ -83,11 +83,6 @@ class Feeding:
         return self.stages[-1].examples_per_second
 
     @property
-    def batches_per_second(self) -> float:
-        """Of the whole pipeline."""
-        return 1 / self.stages[-1].seconds
-
-    @property
     def margin(self) -> float | None:
         """How many times what the model needs it delivers, None where that is not known."""
         return self.examples_per_second / self.needs if self.needs else None

@@ -12,6 +12,7 @@ from tfsci.profile.page import pictures
 from tfsci.profile.page.diagram import diagram, omitted
 from tfsci.profile.page.markup import Markup, join, tag
 from tfsci.profile.page.style import CSS
+from tfsci.profile.ranks import own_seconds
 from tfsci.profile.reading import Host, Trace
 from tfsci.profile.text import WORDS, duration, percent
 from tfsci.profile.verdict import Report
@@ -85,8 +86,10 @@ def _facts(report: Report, trace: Trace, host: Host) -> Markup:
             ("of a step waits for input", percent(report.input_share)),
         ]
     if report.changes:
-        gain = f"{report.changes[-1].predicted_speedup:.2f}×"
-        facts.append(("predicted with the changes below", gain))
+        best = report.changes[-1 if report.changes_add_up else 0]
+        which = "the changes" if report.changes_add_up else "the first change"
+        gain = f"{'≤ ' * best.upper_bound}{best.predicted_speedup:.2f}×"
+        facts.append((f"predicted with {which} below", gain))
     if len(trace.hosts) > 1:
         facts.append(("processes", len(trace.hosts)))
     if host.devices:
@@ -116,7 +119,7 @@ def _steps(report: Report, trace: Trace, host: Host) -> Markup:
 def _rank_rows(trace: Trace, host: Host) -> list[tuple[str, Mapping[str, float]]]:
     """Returns the parts of each process' step; of many the slowest, and the mean of the rest."""
     known = [other for other in trace.hosts if other.breakdown]
-    known.sort(key=lambda other: (other is not host, -_own_seconds(other)))
+    known.sort(key=lambda other: (other is not host, -own_seconds(other)))
     shown, rest = known[:_MOST_RANKS], known[_MOST_RANKS:]
     rows = [(other.name, other.breakdown.parts) for other in sorted(shown, key=_by_number)]
     if rest:
@@ -126,11 +129,6 @@ def _rank_rows(trace: Trace, host: Host) -> list[tuple[str, Mapping[str, float]]
         }
         rows.append((f"mean of {len(rest)} others", parts))
     return rows
-
-
-def _own_seconds(host: Host) -> float:
-    """Returns the time of a step without the wait for other ranks."""
-    return host.step_seconds - host.breakdown.parts["communication"]
 
 
 def _by_number(host: Host) -> list:
@@ -143,14 +141,15 @@ def _changes(report: Report) -> Markup:
     rows = []
     for change in report.changes:
         rate = pictures.rate(change.predicted_speedup / report.step_seconds)
-        gain = f"{change.predicted_speedup:.2f}×", tag("small", "as fast")
+        most = "at most " * change.upper_bound
+        gain = f"{change.predicted_speedup:.2f}×", tag("small", f"{most}as fast")
         what = tag("b", change.what[:1].upper() + change.what[1:])
-        then = f"predicted: {rate} steps/s; then the limit is {change.next_bottleneck}"
+        then = f"predicted: {most}{rate} steps/s; then the limit is {change.next_bottleneck}"
         lines = tag("p", what), tag("p", tag("code", change.where)), tag("p", then, class_="note")
         rows.append(tag("li", tag("div", *gain, class_="gain"), tag("div", *lines)))
     if not rows:
         return Markup()
-    about = "each on top of the one before"
+    about = "each on top of the one before" if report.changes_add_up else "each by itself"
     return _section("What to change", tag("ol", *rows, class_="changes"), about=about)
 
 
