@@ -9,6 +9,7 @@ _COMMANDS = {
     "data": "list, prepare, show, check and export data sets",
     "doctor": "say whether this machine can train, and what is missing",
     "job": "print a job script for LSF, Slurm or PBS",
+    "lessons": "list and run the lessons of the course, check answers",
     "models": "list models with their parameters, operations and memory",
     "plan": "say what a training needs and how it will scale",
     "profile": "say what holds a training back",
@@ -54,6 +55,10 @@ def _dispatch(arguments: list[str]) -> None:
             from tfsci.job import command as job
 
             sys.exit(job.main(rest))
+        case ["lessons", *rest]:
+            from tfsci import lessons_cli
+
+            sys.exit(lessons_cli.main(rest))
         case ["models", *rest]:
             from tfsci import models_cli
 
