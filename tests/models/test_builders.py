@@ -155,11 +155,14 @@ GPT = SMALL["gpt"]
     ("name", "options", "text"),
     [
         ("mlp", {**IMAGE, "width": 3},
-         "mlp has no option 'width'; expected input_shape, num_classes, variant, units, dropout"),
+         "mlp has no option 'width'; expected input_shape, num_classes, variant, units, dropout, "
+         "activation"),
         ("mlp", {"num_classes": 2},
          "mlp needs input_shape; expected at least input_shape, num_classes"),
         ("mlp", {**IMAGE, "units": (3, 0)},
          "units (3, 0): expected one or more whole numbers above 0"),
+        ("mlp", {**IMAGE, "activation": "step"},
+         "activation 'step': expected gelu or relu or leaky_relu or elu or tanh or sigmoid"),
         ("mlp", {**IMAGE, "num_classes": "3"},
          "num_classes '3': expected a whole number, at least 2"),
         ("mlp", {**IMAGE, "input_shape": (3, -1)},

@@ -24,6 +24,8 @@ VARIANTS = {
     "deep": Variant((512, 512, 512, 512), dropout=0.2),
 }
 
+_ACTIVATIONS = ("gelu", "relu", "leaky_relu", "elu", "tanh", "sigmoid")
+
 
 def build(
     input_shape: tuple[int, ...],
@@ -31,6 +33,7 @@ def build(
     variant: str = "small",
     units: Sequence[int] | None = None,
     dropout: float | None = None,
+    activation: str = "gelu",
 ) -> keras.Model:
     """Builds a multi-layer perceptron.
 
@@ -40,24 +43,27 @@ def build(
         variant: A row of `VARIANTS`.
         units: Units of each hidden layer; the variant's own by default.
         dropout: Fraction of features dropped before the logits; the variant's own by default.
+        activation: What a hidden unit does with its sum: ``"gelu"``, ``"relu"``, ``"leaky_relu"``,
+            ``"elu"``, ``"tanh"`` or ``"sigmoid"``. GELU is smooth, so that runs which add up in
+            another order do not part (see `cnn`).
 
     Returns:
         A model from samples (B, …) to float32 logits (B, num_classes).
 
     Raises:
-        ValueError: The variant is unknown or a number is out of range.
+        ValueError: The variant or the activation is unknown, or a number is out of range.
     """
     row = checks.variant("mlp", VARIANTS, variant)
     input_shape = checks.shape("input_shape", input_shape)
     num_classes = checks.whole("num_classes", num_classes, least=2)
     units = row.units if units is None else checks.wholes("units", units)
     rate = checks.fraction("dropout", row.dropout if dropout is None else dropout)
+    checks.one_of("activation", activation, _ACTIVATIONS)
 
     inputs = keras.Input(input_shape, name="sample")
     x = layers.Flatten(name="flatten")(inputs)
     for i, number in enumerate(units, 1):
-        # GELU: smooth, so that runs which add up in another order do not part (see `cnn`).
-        x = layers.Dense(number, "gelu", kernel_initializer="he_normal", name=f"dense_{i}")(x)
+        x = layers.Dense(number, activation, kernel_initializer="he_normal", name=f"dense_{i}")(x)
     if rate:
         x = layers.Dropout(rate, name="dropout")(x)
     outputs = layers.Dense(num_classes, dtype="float32", name="logits")(x)
