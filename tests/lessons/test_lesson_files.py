@@ -7,8 +7,7 @@ import pytest
 
 from tfsci.lessons import cells, course, exercises
 
-WRITTEN = [entry for entry in course.LESSONS]
-each = pytest.mark.parametrize("entry", WRITTEN, ids=lambda entry: entry.number)
+each = pytest.mark.parametrize("entry", course.LESSONS, ids=lambda entry: entry.number)
 
 # What may stand in prose although nothing computes it: code, formulas, links, names.
 _NAMES = re.compile(
@@ -28,6 +27,12 @@ def calls(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
+def literals(argument):
+    """The text of a string, or of an f-string around what it computes."""
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    return [part.value for part in parts if isinstance(part, ast.Constant)]
+
+
 def name_of(call):
     function = call.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
@@ -44,9 +49,8 @@ def test_its_prose_holds_no_number_that_it_did_not_compute(entry):
         assert numbers(cell.text) == [], cell.text
     for call in calls(ast.parse(entry.path.read_text())):
         if name_of(call) in _SPOKEN and call.args:
-            for part in ast.walk(call.args[0]):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    assert numbers(part.value) == [], part.value
+            for text in literals(call.args[0]):
+                assert numbers(text) == [], text
 
 
 @each
@@ -86,5 +90,7 @@ def test_it_asks_two_to_four_exercises(entry):
 
 
 def test_numbers_are_found_where_nothing_computes_them():
-    assert numbers("reaches 93 % in `3` epochs of $10^2$, ResNet-18, see arXiv 1706.02677") == ["93"]
+    assert numbers("reaches 93 % in `3` epochs of $10^2$, ResNet-18, see arXiv 1706.02677") == [
+        "93"
+    ]
     assert numbers("about 0.94, in 2 of 3 cases") == ["0.94,", "2", "3"]

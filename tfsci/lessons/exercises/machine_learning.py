@@ -18,8 +18,8 @@ def _area(wider: float, dimensions: int) -> float:
 
 EXERCISES = (
     Exercise(
-        "The mean of the 8 nearest of many measurements, each with noise of variance 0.36, predicts "
-        "a fresh measurement at the same place. The curve is flat there. What is the mean squared "
+        "The mean of the 8 nearest measurements, each with noise of variance 0.36, predicts a "
+        "fresh measurement at the same place. The curve is flat there. What is the mean squared "
         "error? Give a number.",
         number(
             lambda: 0.36 / 8 + 0.36,
