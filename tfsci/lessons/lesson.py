@@ -7,7 +7,7 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _WIDTH = 96
+
+_FIGURE = re.compile(r"\d\d-[a-z0-9-]*\.png")
 
 
 class _Event(NamedTuple):
@@ -105,12 +107,9 @@ class Lesson:
             within: The largest difference.
             unit: Of all three.
         """
-        digits = 4
         unit = f" {unit}" if unit else ""
-        statement = (
-            f"{what}: found {found:.{digits}g}{unit}, known {known:.{digits}g}{unit} "
-            f"(within {within:.{digits}g})"
-        )
+        found_text, known_text, most = (f"{x:.4g}{unit}" for x in (found, known, within))
+        statement = f"{what}: found {found_text}, known {known_text} (within {most})"
         self.claim(statement, abs(found - known) <= within)
         self._claims[-1].update(what=what, found=float(found), known=float(known))
 
@@ -194,7 +193,7 @@ class Lesson:
         for cell in self._cells:
             told = [event.text for event in self._events if cell.first <= event.line <= cell.last]
             parts += [cell.text] if cell.prose else told
-        return "\n\n".join(parts).replace("\n\n- ✓", "\n- ✓") + "\n"
+        return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", "\n\n".join(parts)) + "\n"
 
     def _tell(self, text: str, report: str) -> None:
         if self._chief:
@@ -263,10 +262,11 @@ def _take(output: Path) -> None:
     if not any(output.iterdir()):
         return
     try:
-        earlier: Iterable[str] = json.loads((output / "results.json").read_text())["figures"]
+        left = json.loads((output / "results.json").read_text(encoding="utf-8"))["figures"]
+        earlier = [name for name in left if _FIGURE.fullmatch(name)]
     except (OSError, ValueError, LookupError, TypeError):
         raise ValueError(
             f"--output {output}: holds something that is no lesson's; name another folder"
         ) from None
     for name in [*earlier, "report.md", "results.json"]:
-        (output / Path(name).name).unlink(missing_ok=True)
+        (output / name).unlink(missing_ok=True)
