@@ -53,6 +53,20 @@ def test_the_clock_stops_when_the_device_is_done():
     assert "would claim 32 examples/s; the device did 4: 8.1 times too many" in found.warning
 
 
+def test_the_wait_for_every_batch_counts():
+    device = Device()
+
+    def batches():
+        for _ in range(5):
+            device.now += 2.0
+            yield np.zeros((4, 2))
+
+    found = throughput.measure(device.step, batches(), clock=device.clock)
+    # Each of three steps: 2 s for its batch, which the device spends on the step before for 1 s,
+    # and an eighth to hand it over; then the last step is waited for.
+    assert found == Throughput(3, 12, 3 * 2.125 + 1.0, 3 * 2.125)
+
+
 def test_a_published_claim_is_named():
     """ATPESC's walk-through: 1.05 million images/s claimed, 152,500 by its log's timestamps."""
     found = Throughput(100, 152_500, 1.0, 152_500 / 1.05e6)

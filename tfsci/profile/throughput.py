@@ -79,18 +79,18 @@ def measure(
     if warm_up < 1:
         raise ValueError(f"warm_up {warm_up}: expected at least 1, the step that compiles")
     start, examples, steps, result = None, 0, 0, None
-    for number, batch in enumerate(batches):
-        if number == warm_up:
-            wait(result)
-            start = clock()
+    for number, batch in enumerate(batches, 1):
         result = step(batch)
-        if number >= warm_up:
+        if number > warm_up:
             examples += batch_size or _size(batch)
             steps += 1
+        elif number == warm_up:  # before the next batch is asked for: its wait counts
+            wait(result)
+            start = clock()
     returned = clock()
     wait(result)
     end = clock()
-    if start is None:
+    if not steps:
         raise ValueError(f"expected more batches than the {warm_up} of the warm-up")
     tiny = 1e-9
     return Throughput(steps, examples, max(end - start, tiny), max(returned - start, tiny))
