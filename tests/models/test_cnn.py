@@ -41,6 +41,21 @@ class TestParameters:
         }
         assert model.get_layer("dropout").rate == 0.25
 
+    def test_channels_are_the_callers(self):
+        model = models.build(
+            "cnn", variant="pooled", channels=(3, 12), input_shape=(8, 8, 1), num_classes=2
+        )
+        assert {layer.name: layer.count_params() for layer in model.layers if layer.weights} == {
+            "conv_1": (9 * 1 + 1) * 3,
+            "norm_1": 2 * 3,
+            "conv_2": (9 * 3 + 1) * 12,
+            "norm_2": 2 * 12,
+            "dense_1": (12 + 1) * 128,
+            "logits": (128 + 1) * 2,
+        }
+        # Eight groups do not divide the channels; the largest numbers that do both are taken.
+        assert [model.get_layer(f"norm_{i}").groups for i in (1, 2)] == [1, 4]
+
     @pytest.mark.parametrize(
         ("input_shape", "num_classes", "total"),
         [

@@ -65,3 +65,28 @@ def test_strided_convolutions_are_centred():
     y = np.asarray(stem(x))
     stem.set_weights([kernel[:, ::-1]])
     np.testing.assert_allclose(stem(x[:, :, ::-1])[:, :, ::-1], y, atol=1e-4)
+
+
+def test_width():
+    """A twice narrower convolution has a quarter of the weights; shortcuts and norms, by hand."""
+    model = models.build("resnet", width=2, input_shape=(8, 8, 1), num_classes=3)
+    convolutions = 9 * (1 * 2 + 4 * 4) + sum(
+        9 * (n * n // 2 + 3 * n * n) + n * n // 2 for n in (4, 8, 16)
+    )
+    norms = 2 * (5 * 2 + 5 * (4 + 8 + 16))
+    assert (
+        sum(w.numpy().size for w in model.trainable_variables) == convolutions + norms + 16 * 3 + 3
+    )
+
+
+@pytest.mark.parametrize("variant", ["18", "50"])
+def test_without_shortcuts_it_is_a_chain(variant):
+    options = {"variant": variant, "width": 4, "input_shape": (8, 8, 1), "num_classes": 2}
+    plain, residual = (models.build("resnet", **options, shortcuts=on) for on in (False, True))
+    kinds = {type(layer).__name__ for layer in plain.layers}
+    assert "Add" not in kinds and not any("shortcut" in layer.name for layer in plain.layers)
+    own = [
+        layer.name for layer in residual.layers if "add" in layer.name or "shortcut" in layer.name
+    ]
+    assert len(plain.layers) == len(residual.layers) - len(own)
+    assert all(np.all(w == 1) for w in plain.weights if w.path.endswith("gamma"))

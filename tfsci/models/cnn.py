@@ -1,5 +1,7 @@
 """Small convolutional networks: convolutions that halve the image, then dense layers."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -16,7 +18,7 @@ class Variant:
         channels: Channels of each 3×3 convolution.
         halving: How the image is halved: by each convolution's ``"stride"`` or a ``"max-pool"``.
         groups: Groups of channels that are normalised together, in each sample alone, after each
-            convolution; 0 for none.
+            convolution; fewer where they do not divide the channels, 0 for none.
         activation: After each convolution and hidden layer.
         average: Whether the image is averaged away before the dense layers, or flattened.
         units: Units of each hidden dense layer.
@@ -51,6 +53,7 @@ def build(
     input_shape: tuple[int, int, int],
     num_classes: int,
     variant: str = "small",
+    channels: Sequence[int] | None = None,
     dropout: float | None = None,
 ) -> keras.Model:
     """Builds a small convolutional network.
@@ -59,6 +62,7 @@ def build(
         input_shape: Height, width and channels of an image, without the batch.
         num_classes: Number of classes, at least 2.
         variant: A row of `VARIANTS`.
+        channels: Channels of each convolution; the variant's own by default.
         dropout: Fraction of features dropped, 0 … 1; the variant's own by default.
 
     Returns:
@@ -69,13 +73,14 @@ def build(
             out of range.
     """
     row = checks.variant("cnn", VARIANTS, variant)
+    channels = row.channels if channels is None else checks.wholes("channels", channels)
     rate = checks.fraction("dropout", row.dropout if dropout is None else dropout)
     num_classes = checks.whole("num_classes", num_classes, least=2)
     input_shape = checks.image("cnn", input_shape)
-    smallest = 2 ** len(row.channels)
+    smallest = 2 ** len(channels)
     if min(input_shape[:2]) < smallest:
         raise ValueError(
-            f"input_shape {input_shape}: too small to halve {len(row.channels)} times; "
+            f"input_shape {input_shape}: too small to halve {len(channels)} times; "
             f"expected at least {smallest}×{smallest} pixels"
         )
 
@@ -83,11 +88,11 @@ def build(
     initial = {"kernel_initializer": "he_normal"}
 
     x = inputs
-    for i, channels in enumerate(row.channels, 1):  # (B, H, W, C) → (B, H/2, W/2, channels)
+    for i, number in enumerate(channels, 1):  # (B, H, W, C) → (B, H/2, W/2, number)
         stride = 2 if row.halving == "stride" else 1
-        x = layers.Conv2D(channels, 3, stride, "same", name=f"conv_{i}", **initial)(x)
+        x = layers.Conv2D(number, 3, stride, "same", name=f"conv_{i}", **initial)(x)
         if row.groups:
-            x = layers.GroupNormalization(row.groups, name=f"norm_{i}")(x)
+            x = layers.GroupNormalization(math.gcd(row.groups, number), name=f"norm_{i}")(x)
         x = layers.Activation(row.activation, name=f"activation_{i}")(x)
         if row.halving == "max-pool":
             x = layers.MaxPooling2D(2, name=f"pool_{i}")(x)

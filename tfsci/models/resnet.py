@@ -38,12 +38,14 @@ def build(
     num_classes: int,
     variant: str = "18",
     stem: str = "auto",
+    width: int = 64,
+    shortcuts: bool = True,
     dropout: float = 0.0,
 ) -> keras.Model:
     """Builds a residual network.
 
-    The scale of each block's last batch norm starts at 0, so that a block starts as the identity
-    (Goyal et al. 2017, arXiv:1706.02677). For label smoothing see `tfsci.training.losses`.
+    The scale of the last batch norm beside a shortcut starts at 0, so that a block starts as the
+    identity (Goyal et al. 2017, arXiv:1706.02677). For label smoothing see `tfsci.training.losses`.
 
     Args:
         input_shape: Height, width and channels of an image, without the batch.
@@ -51,6 +53,9 @@ def build(
         variant: A row of `VARIANTS`.
         stem: How an image comes in: ``"7x7"``, of stride 2 and max-pooled, as for ImageNet;
             ``"3x3"``, of stride 1, as for CIFAR; ``"auto"`` takes the second below 64 pixels.
+        width: Channels of the stem and of the first stage; each next stage has twice as many.
+        shortcuts: Whether blocks have them; without, it is the plain network that He et al.
+            compare with.
         dropout: Fraction of features dropped before the logits.
 
     Returns:
@@ -63,6 +68,8 @@ def build(
     row = checks.variant("resnet", VARIANTS, variant)
     input_shape = checks.image("resnet", input_shape)
     num_classes = checks.whole("num_classes", num_classes, least=2)
+    width = checks.whole("width", width)
+    shortcuts = checks.flag("shortcuts", shortcuts)
     rate = checks.fraction("dropout", dropout)
     if checks.one_of("stem", stem, _STEMS) == "auto":
         stem = "3x3" if min(input_shape[:2]) < _SMALL else "7x7"
@@ -75,10 +82,10 @@ def build(
 
     inputs = keras.Input(input_shape, name="image")
     if stem == "3x3":
-        x = _convolution(inputs, 64, 3, 1, "stem")
+        x = _convolution(inputs, width, 3, 1, "stem")
         x = layers.Activation("relu", name="stem_relu")(x)
     else:
-        x = _convolution(inputs, 64, 7, 2, "stem")  # (B, H, W, C) → (B, H/2, W/2, 64)
+        x = _convolution(inputs, width, 7, 2, "stem")  # (B, H, W, C) → (B, H/2, W/2, width)
         x = layers.Activation("relu", name="stem_relu")(x)
         # Zeros around, no minus infinities: after a ReLU that is the same.
         x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
@@ -88,7 +95,11 @@ def build(
     for stage, blocks in enumerate(row.blocks, 1):
         for i in range(1, blocks + 1):
             stride = 2 if stage > 1 and i == 1 else 1
-            x = block(x, 64 * 2 ** (stage - 1), stride, f"stage_{stage}_block_{i}")
+            name = f"stage_{stage}_block_{i}"
+            y = block(x, width * 2 ** (stage - 1), stride, name, "zeros" if shortcuts else "ones")
+            if shortcuts:
+                y = _add(x, y, stride, name)
+            x = layers.Activation("relu", name=f"{name}_relu")(y)
 
     x = layers.GlobalAveragePooling2D(name="average")(x)
     if rate:
@@ -97,30 +108,27 @@ def build(
     return keras.Model(inputs, outputs, name=f"resnet_{variant}")
 
 
-def _basic(x, channels: int, stride: int, name: str):
-    """Two 3×3 convolutions beside a shortcut."""
+def _basic(x, channels: int, stride: int, name: str, gamma: str):
+    """Two 3×3 convolutions."""
     y = _convolution(x, channels, 3, stride, f"{name}_1")
     y = layers.Activation("relu", name=f"{name}_1_relu")(y)
-    y = _convolution(y, channels, 3, 1, f"{name}_2", gamma="zeros")
-    return _add(x, y, stride, name)
+    return _convolution(y, channels, 3, 1, f"{name}_2", gamma)
 
 
-def _bottleneck(x, channels: int, stride: int, name: str):
-    """1×1, 3×3 and 1×1 convolutions, the last to four times the channels, beside a shortcut."""
+def _bottleneck(x, channels: int, stride: int, name: str, gamma: str):
+    """1×1, 3×3 and 1×1 convolutions, the last to four times the channels."""
     y = _convolution(x, channels, 1, 1, f"{name}_1")
     y = layers.Activation("relu", name=f"{name}_1_relu")(y)
     y = _convolution(y, channels, 3, stride, f"{name}_2")
     y = layers.Activation("relu", name=f"{name}_2_relu")(y)
-    y = _convolution(y, 4 * channels, 1, 1, f"{name}_3", gamma="zeros")
-    return _add(x, y, stride, name)
+    return _convolution(y, 4 * channels, 1, 1, f"{name}_3", gamma)
 
 
 def _add(x, y, stride: int, name: str):
     """The sum of shortcut and branch; a shortcut to another shape is a 1×1 convolution."""
     if x.shape != y.shape:
         x = _convolution(x, y.shape[-1], 1, stride, f"{name}_shortcut")
-    x = layers.Add(name=f"{name}_add")([x, y])
-    return layers.Activation("relu", name=f"{name}_relu")(x)
+    return layers.Add(name=f"{name}_add")([x, y])
 
 
 def _convolution(x, channels: int, kernel: int, stride: int, name: str, gamma: str = "ones"):
