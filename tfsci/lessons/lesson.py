@@ -184,7 +184,8 @@ class Lesson:
             print(f"   tfsci lessons check {self.entry.number} --exercise {number} ANSWER")
         held = len(self._claims) - len(failed)
         minutes = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-        print(f"\n{held} of {len(self._claims)} claims hold · {minutes} · {self.output}/report.md")
+        kept = self.output / ("report.md" if self._cells else "")
+        print(f"\n{held} of {len(self._claims)} claims hold · {minutes} · {kept}")
         if failed and self._cells:
             sys.exit(1)
 
