@@ -20,6 +20,8 @@ SMALL = {
     "autoencoder": {"input_shape": (8, 12, 1), "latent_size": 3},
     "vae": {"input_shape": (8, 12, 1), "latent_size": 3},
     "unet": {"input_shape": (8, 12, 2), "num_outputs": 3, "boundary": "periodic"},
+    "deeponet": {"input_shape": (6,), "points": (-0.5, 0.0, 0.7), "num_outputs": 2, "terms": 5,
+                 "period": 2.0, "harmonics": 2},
 }  # fmt: skip
 
 
@@ -208,6 +210,16 @@ GPT = SMALL["gpt"]
          "channels), (height, width, channels) or (depth, height, width, channels)"),
         ("unet", {"input_shape": (8, 1), "boundary": "open"},
          "boundary 'open': expected zero or periodic"),
+        ("deeponet", {"input_shape": (8,), "points": ((0, 1), (2,))},
+         "points: expected finite numbers, n places on a line or n places of as many coordinates "
+         "each; received ((0, 1), (2,))"),
+        ("deeponet", {"input_shape": (8,), "points": ()},
+         "points: expected finite numbers, n places on a line or n places of as many coordinates "
+         "each; received ()"),
+        ("deeponet", {"input_shape": (8,), "points": (0.5,), "terms": 0},
+         "terms 0: expected at least 1"),
+        ("deeponet", {"input_shape": (8,), "points": (0.5,), "period": 0},
+         "period 0: expected a number above 0, or None"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(name, options, text):

@@ -1,10 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfsci.training.losses import SmoothedCrossentropy
+from tfsci.training.losses import KnownSquaredError, SmoothedCrossentropy
 
 # Probabilities 1/8, 1/8 and 3/4.
 LOGITS = np.log(np.array([[1.0, 1.0, 6.0]], "float32"))
@@ -44,3 +45,24 @@ def test_config():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="label_smoothing 1: expected 0 ≤ label_smoothing < 1"):
         SmoothedCrossentropy(1)
+
+
+class TestKnownSquaredError:
+    def test_by_hand(self):
+        """Of errors 1 and 2, of 3 alone, and of nothing: 5/2, 9 and 0."""
+        known = np.array([[[1.0, 2.0], [3.0, np.nan], [np.nan, np.nan]]], "float32")
+        loss = KnownSquaredError(reduction=None)(known, np.zeros((1, 3, 2), "float32"))
+        np.testing.assert_allclose(loss, [[2.5, 9, 0]])
+        assert float(KnownSquaredError()(known, np.zeros((1, 3, 2)))) == pytest.approx(11.5 / 3)
+
+    def test_is_keras_where_all_is_known(self):
+        y, values = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+        expected = float(keras.losses.MeanSquaredError()(y, values))
+        assert float(KnownSquaredError()(y, values)) == pytest.approx(expected, rel=1e-6)
+
+    def test_the_gradient_of_what_is_unknown_is_zero(self):
+        values = tf.constant([[2.0, 5.0]])
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss = KnownSquaredError()(tf.constant([[1.0, np.nan]]), values)
+        np.testing.assert_allclose(tape.gradient(loss, values), [[2.0, 0.0]])

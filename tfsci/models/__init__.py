@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-MODELS = ("mlp", "cnn", "resnet", "rnn", "vit", "gpt", "autoencoder", "vae", "unet")
+MODELS = ("mlp", "cnn", "resnet", "rnn", "vit", "gpt", "autoencoder", "vae", "unet", "deeponet")
 
 
 def build(name: str, **options) -> "keras.Model":

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from tfsci.models import build
+from tfsci.models.deeponet import Product
 from tfsci.models.transformer import TransformerBlock
 
 
@@ -87,6 +88,8 @@ def layer_flops(layer: layers.Layer, given: tuple, put_out: tuple) -> int:
         tokens, channels = given[1:]
         dense = 3 + 1 + 4 + 4  # Q, K and V; output; expand; contract: each C × C
         return 2 * tokens * channels * (dense * channels + 2 * tokens)
+    if isinstance(layer, Product):
+        return 2 * math.prod(put_out[1:]) * given[-1]
     if isinstance(layer, layers.ReversibleEmbedding):
         reverse = given[-1] == layer.output_dim and len(given) == len(put_out)
         return 2 * math.prod(given[1:]) * layer.input_dim if reverse else 0

@@ -14,6 +14,7 @@ LISTED = {
     "autoencoder": {"input_shape": (64, 64, 3)},
     "vae": {"input_shape": (64, 64, 3)},
     "unet": {"input_shape": (64, 64, 1)},
+    "deeponet": {"input_shape": (128,), "points": tuple(-1 + i / 64 for i in range(128))},
 }
 LISTED_VARIANT = {
     ("cnn", "oak-ridge"): {"input_shape": (128, 128, 3), "num_classes": 231},

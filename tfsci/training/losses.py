@@ -46,3 +46,24 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def get_config(self):
         """Returns the arguments."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("tfsci")
+class KnownSquaredError(keras.losses.Loss):
+    """Squared error over those targets that are known; the others are NaN.
+
+    For several tasks of which not every sample has all, such as simulations that were stopped
+    early. Each place of a field weighs the same however many of its targets are known.
+
+    Call:
+        Targets (B, …, K), NaN where unknown, and values (B, …, K) → mean over the known of K,
+        0 where none is.
+    """
+
+    def call(self, y_true, y_pred):
+        """Returns the loss of each place, (B, …)."""
+        known = ops.logical_not(ops.isnan(y_true))
+        # Twice: NaN in what is not chosen would come back through the gradient.
+        error = ops.where(known, ops.where(known, y_true, y_pred) - y_pred, 0)
+        count = ops.sum(ops.cast(known, error.dtype), axis=-1)
+        return ops.sum(error**2, axis=-1) / ops.maximum(count, 1)
