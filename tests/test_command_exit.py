@@ -37,9 +37,9 @@ command.run(main)
 @pytest.mark.parametrize(
     ("where", "code", "said"),
     [
-        ("pipeline", 2, "error: sample 20: not a picture"),
         ("loop", 2, "error: step 5: not a number"),
-        ("user", 130, "interrupted"),
+        pytest.param("pipeline", 2, "error: sample 20: not a picture", marks=pytest.mark.slow),
+        pytest.param("user", 130, "interrupted", marks=pytest.mark.slow),
     ],
 )
 def test_threads_of_an_iterator_do_not_keep_it(where, code, said):
@@ -50,7 +50,6 @@ def test_threads_of_an_iterator_do_not_keep_it(where, code, said):
 
 def test_a_failure_that_is_caught_leaves_no_exit_code_behind():
     program = """
-import tensorflow as tf
 from tfsci import command
 
 def main():

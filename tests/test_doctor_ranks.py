@@ -106,6 +106,7 @@ class TestRealRanks:
         assert f"ranks 0,{size - 1} on {HERE} share core {cores[0]}" in output
         assert lines[-1].startswith("[0]<stdout>:1 conflict: ")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("launcher", ["torchrun", "TF_CONFIG"])
     def test_of_a_shell_loop(self, start, launcher):
         if len(os.sched_getaffinity(0)) < 2:

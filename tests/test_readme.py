@@ -16,7 +16,8 @@ def test_its_python_runs():
 
 
 def test_its_paths_exist():
-    paths = re.findall(r"\]\(([\w./-]+)\)|`((?:tfsci|scripts|lessons|benchmarks|docs)/[\w./]*)`", README)
+    folders = "tfsci|scripts|lessons|benchmarks|docs"
+    paths = re.findall(rf"\]\(([\w./-]+)\)|`((?:{folders})/[\w./]*)`", README)
     for path in {a or b for a, b in paths}:
         assert (ROOT / path).exists(), path
 

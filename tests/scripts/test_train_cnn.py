@@ -191,11 +191,13 @@ class TestRanks:
         [
             (["--data", "nothing"], "--data nothing: unknown data set; expected one of digits"),
             (["--batch-size", "47"], "use 46 or 48"),
-            (["--batch-size", "0"], "argument --batch-size: expected a whole number above 0"),
-            (["--epochs", "-1"], "argument --epochs: expected a whole number above 0, got '-1'"),
+            slow(["--batch-size", "0"], "argument --batch-size: expected a whole number above 0"),
+            slow(
+                ["--epochs", "-1"], "argument --epochs: expected a whole number above 0, got '-1'"
+            ),
             (["--strategy", "single"], "--strategy single: horovodrun started 2 processes"),
             (["--learning-rate", "1e9"], "lower --learning-rate"),
-            (["--jit", "on"], "use --jit auto"),
+            slow(["--jit", "on"], "use --jit auto"),
         ],
     )
     def test_bad_input_is_one_line_of_one_rank(self, options, words, tmp_path):
@@ -206,12 +208,14 @@ class TestRanks:
         assert not (folder / "model.keras").exists() and not (folder / "metrics.json").exists()
         assert not list(tmp_path.rglob(".*"))  # nothing half-written
 
+    @pytest.mark.slow
     def test_an_output_that_can_not_be_is_refused_by_the_chief(self, tmp_path):
         (tmp_path / "file").touch()
         result = train(2, "--output", tmp_path / "file", code=2)
         (line,) = result.stderr.splitlines()
         assert line.endswith("is a file; name a folder")
 
+    @pytest.mark.slow
     def test_a_run_with_other_settings_is_kept(self, alone, tmp_path):
         before = (alone[0] / "history.csv").read_bytes()
         result = train(2, "--epochs", 4, "--dropout", 0, "--output", alone[0], code=2)

@@ -101,6 +101,7 @@ class TestReplicas:
         train(*data, "--replicas", 2, "--output", tmp_path / "run")
         self.check(tmp_path / "run", alone)
 
+    @pytest.mark.slow
     @pytest.mark.horovod
     def test_horovod(self, alone, data, tmp_path):
         train(*data, "--output", tmp_path / "run", launcher=(BIN / "horovodrun", "-np", "2"))

@@ -10,6 +10,11 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
+def slow(*values):
+    """A case that runs with --slow alone."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def train(script: str, *options: object, code: int = 0) -> subprocess.CompletedProcess:
     result = subprocess.run(
         [sys.executable, SCRIPTS / script, *map(str, options)],
@@ -56,10 +61,10 @@ def test_vit_learns_the_digits(tmp_path):
     ("script", "options", "words"),
     [
         ("train_resnet.py", "--variant 20", "unknown variant '20' of resnet"),
-        ("train_resnet.py", "--stem 7x7", "too small for stem 7x7"),
-        ("train_resnet.py", "--data synthetic:size=x", "size=x: expected a whole number"),
+        slow("train_resnet.py", "--stem 7x7", "too small for stem 7x7"),
+        slow("train_resnet.py", "--data synthetic:size=x", "size=x: expected a whole number"),
         ("train_vit.py", "--patch-size 3", "patches of 3×3 pixels do not fill it"),
-        ("train_vit.py", "--data sequences", "has no classes to tell apart"),
+        slow("train_vit.py", "--data sequences", "has no classes to tell apart"),
     ],
 )
 def test_bad_input_is_one_line(script, options, words, tmp_path):

@@ -169,7 +169,7 @@ def printed_by(process: subprocess.Popen) -> str:
 
 
 @pytest.mark.horovod
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_rank_is_killed_and_the_curve_is_that_of_one_process(rank, digits_alone, tmp_path):
     hosts, folder = tmp_path / "hosts.sh", tmp_path / "run"
     # A host whose rank fails is given up: two names for this machine.

@@ -64,7 +64,9 @@ def under(strategy: str, cases: list[str]) -> dict[str, object]:
     return json.loads(printed[0][0].splitlines()[-1])
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"]
+)
 @pytest.mark.parametrize("model", ["cnn", "gpt"])
 def test_half_precision_is_near_float32(model, precision, float32):
     losses = replicas.train(Strategy(), model, precision=precision)
@@ -104,7 +106,7 @@ def test_a_step_with_an_infinite_gradient_is_skipped():
     "strategy",
     [
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("mirrored", "multiworker")),
-        pytest.param("horovod", marks=pytest.mark.horovod),
+        pytest.param("horovod", marks=[pytest.mark.slow, pytest.mark.horovod]),
     ],
 )
 def test_two_replicas_are_one_process(strategy, float32):
