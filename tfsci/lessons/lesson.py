@@ -114,8 +114,8 @@ class Lesson:
         self._claims[-1].update(what=what, found=float(found), known=float(known))
 
     def track(self, items: Sequence[Item], what: str) -> Iterator[Item]:
-        """Yields the items with a progress line where that takes long."""
-        progress = Progress(what, len(items)) if self._chief else None
+        """Yields the items with a progress line where that takes long, and nobody is in a hurry."""
+        progress = Progress(what, len(items)) if self._chief and not self.quick else None
         for done, item in enumerate(items):
             yield item
             if progress:
