@@ -92,6 +92,10 @@ class Horovod(SharedRequests, Strategy):
         """Writes what Horovod does from now on, for chrome://tracing; the chief calls it."""
         self._hvd.start_timeline(str(path), mark_cycles=True)
 
+    def stop_timeline(self) -> None:
+        """Ends the file that `start_timeline` began; the chief calls it, while nothing goes on."""
+        self._hvd.stop_timeline()
+
     def average(self, gradients: list) -> list:
         """Returns gradients averaged over the ranks."""
         return averaging.average(self._hvd, gradients, self._compression, self._adasum)
