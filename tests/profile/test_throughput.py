@@ -67,6 +67,21 @@ def test_the_wait_for_every_batch_counts():
     assert found == Throughput(3, 12, 3 * 2.125 + 1.0, 3 * 2.125)
 
 
+def test_the_best_of_several_loops():
+    device, pauses = Device(), iter([0, 0, 9, 0, 0, 1, 0, 0, 5])
+
+    def batches():
+        for pause in pauses:
+            device.now += pause
+            yield np.zeros((4, 2))
+
+    found = throughput.best(device.step, batches(), steps=2, times=3, clock=device.clock)
+    # The loops' batches wait 0 + 9, 0 + 1 and 0 + 5 s, beside 2 s of the device's work.
+    assert found == Throughput(2, 8, 0.125 + 1 + 0.125 + 1, 0.125 + 1 + 0.125)
+    with pytest.raises(ValueError, match="more batches"):
+        throughput.best(device.step, [np.zeros(3)] * 3, steps=2, times=2)
+
+
 def test_a_published_claim_is_named():
     """ATPESC's walk-through: 1.05 million images/s claimed, 152,500 by its log's timestamps."""
     found = Throughput(100, 152_500, 1.0, 152_500 / 1.05e6)
