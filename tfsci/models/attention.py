@@ -112,15 +112,23 @@ class SelfAttention(layers.Layer):
             q, k = rotate(q, first), rotate(k, first)
         return q * size**-0.5, k, v
 
-    def _attend(self, q, k, v, first):
-        tokens, size = q.shape[1], q.shape[-1]
+    def shares(self, x):
+        """Returns how much each token attends to each: (B, N, T, T), each row summing to 1."""
+        q, k, _ = self._heads(x, 0)
+        return self._shares(q, k, 0)
+
+    def _shares(self, q, k, first):
         scores = ops.einsum("btnh,bsnh->bnts", q, k)
         scores = ops.cast(scores, "float32")  # a softmax in half precision loses the small shares
         if self.causal:
-            place, other = first + ops.arange(tokens), ops.arange(k.shape[1])
+            place, other = first + ops.arange(q.shape[1]), ops.arange(k.shape[1])
             hidden = ops.cast(place[:, None] < other, "float32")  # (T, S)
             scores = scores - 1e9 * hidden
-        shares = ops.cast(ops.softmax(scores), v.dtype)
+        return ops.softmax(scores)
+
+    def _attend(self, q, k, v, first):
+        tokens, size = q.shape[1], q.shape[-1]
+        shares = ops.cast(self._shares(q, k, first), v.dtype)
         x = ops.einsum("bnts,bsnh->btnh", shares, v)
         return self.output_projection(ops.reshape(x, (-1, tokens, self.num_heads * size)))
 
