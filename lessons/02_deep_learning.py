@@ -169,7 +169,7 @@ by_hand, taped = np.concatenate([np.stack([np.ravel(h), np.ravel(t)]) for h, t i
 for _ in range(lesson.choose(1500, quick=700)):
     p, gradients = forward_and_back(*train, weights)
     losses.append(-np.mean(np.log(p[np.arange(TRAIN), train.y])))
-    weights = [w - 0.3 * g for w, g in zip(weights, gradients, strict=True)]
+    weights = [w - 0.2 * g for w, g in zip(weights, gradients, strict=True)]
 chance = forward_and_back(*fresh, weights)[0][:, 1]
 radius, right = np.linalg.norm(fresh.x, axis=1), np.mean((chance > 0.5) == fresh.y)
 with lesson.figure("By hand: the gradients of the tape, and a circle learnt", columns=2) as axes:
@@ -201,7 +201,7 @@ RUTGERS_STEPS = 32  # 80/20, batches of 64 of 2,048: Rutgers and TACC's introduc
 epochs, curves, floor = 30, {}, rings.loss_floor()
 for batch in lesson.track([TRAIN, 64], "Training networks"):
     network.set_weights(start)
-    network.compile(keras.optimizers.SGD(0.3), crossentropy)
+    network.compile(keras.optimizers.SGD(0.2), crossentropy)
     batches = pipeline.training(train, batch)
     curves[batch] = [row["loss"] for row in fit(network, batches, epochs)]
 with lesson.figure("Same data, same rate, many small steps: a lower loss sooner") as ax:
