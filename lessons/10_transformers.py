@@ -109,7 +109,7 @@ panels = {
 }
 with lesson.figure("Each head looks elsewhere, and none at later tokens", columns=3) as axes:
     for ax, (name, table) in zip(axes, panels.items(), strict=True):
-        ax.imshow(np.log10(table + 1e-3))
+        ax.imshow(np.log10(table + 1e-3), aspect="auto")
         ax.set(xlabel="token looked at", ylabel="token that looks", title=name)
         ax.grid(False)
     axes[2].set(xlabel="token that is changed", ylabel="token whose output moves")
@@ -133,7 +133,7 @@ placed(x)
 placed.set_weights([rng.normal(size=(TOKENS, CHANNELS))])
 routes = {"no positions": blind, "positions added": lambda z: blind(placed(z))}
 moved = {n: (np.array(f(x))[0, order], np.array(f(x[:, order]))[0]) for n, f in routes.items()}
-word = rng.normal(size=16).astype("float32")
+word = np.full(16, 0.25, "float32")
 turned = np.array(rotate(np.tile(word, (1, 64, 1, 1))))[0, :, 0]  # one word at all places
 products = turned @ turned.T
 rates = 10_000.0 ** (-np.arange(8) / 8)  # of each pair of numbers, in radians a token
@@ -146,8 +146,8 @@ with lesson.figure("Attention knows no order, unless positions tell it", columns
         there = np.arange(64 - place)[::3]
         axes[1].plot(there, products[place, place + there], marks, label=f"from place {place}")
     axes[1].plot(known, "k", zorder=0, label="known: a sum of cosines")
-    axes[1].set(xlabel="distance (tokens)", ylabel="product of a query and a key", ylim=(0, 21))
-    [ax.legend() for ax in axes]
+    axes[1].set(xlabel="distance (tokens)", ylabel="product of a query and a key", ylim=(0, 1.5))
+    [ax.legend(frameon=True) for ax in axes]
 apart = {name: np.abs(first - second).max() for name, (first, second) in moved.items()}
 none, added = apart.values()
 lesson.claim(
