@@ -1,8 +1,10 @@
+import time
+
 import numpy as np
 import tensorflow as tf
 
 from tfsci.data.example import Feature
-from tfsci.lessons.played import Accelerator, Store
+from tfsci.lessons.played import Accelerator, Queue, Store
 
 FEATURES = (Feature("data", "float32", (2,)), Feature("label", "int64", ()))
 
@@ -38,3 +40,13 @@ def test_opening_is_paid_once_a_file_and_each_record_for_itself(tmp_path):
     assert labels == [0, 1, 2, 3, 4]
     assert len(store.spans) == 2 + 5
     assert sum(long >= 0.03 for _, long in store.spans) >= 2
+
+
+def test_a_queue_returns_before_it_is_done():
+    queue = Queue(0.02)
+    start = time.perf_counter()
+    results = [queue(None) for _ in range(5)]
+    handed_over = time.perf_counter() - start
+    results[-1].block_until_ready()
+    assert time.perf_counter() - start >= 0.1 > handed_over
+    assert len(queue.spans) == 5
