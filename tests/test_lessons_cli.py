@@ -26,10 +26,13 @@ class TestList:
         folder = course.find("01").output
         folder.mkdir(parents=True)
         claims = [{"holds": True}, {"holds": False}]
-        results = {"seconds": 62.4, "quick": True, "claims": claims}
+        results = {"seconds": 62.4, "quick": True, "claims": claims, "finished": True}
         (folder / "results.json").write_text(json.dumps(results))
         lessons_cli.main([])
         assert "ran in 1:02, quick, 1 of 2 claims hold" in capsys.readouterr().out
+        (folder / "results.json").write_text(json.dumps(results | {"finished": False}))
+        lessons_cli.main([])
+        assert capsys.readouterr().out.count("broken off") == 1
         (folder / "results.json").write_text("[]")
         lessons_cli.main([])
         assert "ran in" not in capsys.readouterr().out

@@ -58,6 +58,8 @@ def _status(entry: course.Entry) -> str:
         held = [claim["holds"] for claim in results["claims"]]
         minutes, seconds = divmod(int(results["seconds"]), 60)
         quick = ", quick" if results["quick"] else ""
+        if not results["finished"]:
+            return "broken off"
     except (OSError, ValueError, LookupError, TypeError):
         return "not run yet"
     return f"ran in {minutes}:{seconds:02}{quick}, {sum(held)} of {len(held)} claims hold"

@@ -42,6 +42,14 @@ MORE
 lesson.end()
 """
 
+# A colour bar has one axis; without any label it says nothing.
+COLOURS = """
+for label, title in (("metres", "A"), ("", "B")):
+    with lesson.figure(title) as ax:
+        picture = ax.imshow([[1, 2]])
+        ax.figure.colorbar(picture, label=label)
+"""
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -103,6 +111,13 @@ def test_it_runs_again_into_its_folder_and_into_no_other(run, tmp_path):
     assert run("--output", "mine/precious.txt").returncode == 2
 
 
+def test_one_that_was_broken_off_runs_again(run, tmp_path):
+    assert run("--output", "out", more="raise KeyboardInterrupt").returncode == 130
+    assert json.loads((tmp_path / "out/results.json").read_text())["finished"] is False
+    assert run("--output", "out").returncode == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
 def test_results_that_are_not_a_lessons_remove_nothing(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "precious.txt").write_text("mine")
@@ -119,6 +134,7 @@ def test_results_that_are_not_a_lessons_remove_nothing(run, tmp_path):
         ([], "raise ValueError('wrong')", "01_machine_learning.py: error: wrong\n"),
         ([], "raise KeyboardInterrupt", "interrupted\n"),
         ([], "with lesson.figure('A') as ax: ax.plot([1])", "figure 'A': label the x and y axis"),
+        ([], COLOURS, "figure 'B': label the x and y axis"),
         ([], "with lesson.figure('A' * 69) as ax: pass", "at most two lines of 68 letters"),
     ],
 )

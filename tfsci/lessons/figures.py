@@ -56,5 +56,5 @@ def check(figure: "Figure") -> None:
     for axes in figure.axes:
         if axes.has_data() and axes.axison and not axes.images:
             missing = [name for name in "xy" if not getattr(axes, f"get_{name}label")()]
-            if missing:
+            if len(missing) > (axes.get_label() == "<colorbar>"):
                 raise ValueError(f"figure {title!r}: label the {' and '.join(missing)} axis")

@@ -67,6 +67,7 @@ class Lesson:
         self._cells = cells.read(self._file) if scripted else []
         if self._chief:
             _take(output)
+            self._keep_results()
             print(f"{entry.number} · {entry.title} · at most {entry.minutes} minutes on two cores")
 
     def choose(self, full: Item, quick: Item) -> Item:
@@ -150,6 +151,7 @@ class Lesson:
             with replacing(self.output / name) as path:
                 figure.savefig(path, dpi=100)
         self._figures.append(name)
+        self._keep_results()
         self._events.append(_Event(line, f"![{' '.join(title.split())}]({name})"))
         if self._cells:
             print(f"→ {self.output / name}", flush=True)
@@ -165,15 +167,7 @@ class Lesson:
         asked = exercises.of(self.entry)
         seconds = time.monotonic() - self._start
         failed = [claim for claim in self._claims if not claim["holds"]]
-        results = {
-            "lesson": self.entry.name,
-            "quick": self.quick,
-            "seconds": round(seconds, 1),
-            "claims": self._claims,
-            "figures": self._figures,
-        }
-        with replacing(self.output / "results.json") as path:
-            path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        self._keep_results(finished=True)
         if self._cells:
             with replacing(self.output / "report.md") as path:
                 path.write_text(self._report(), "utf-8")
@@ -188,6 +182,19 @@ class Lesson:
         print(f"\n{held} of {len(self._claims)} claims hold · {minutes} · {kept}")
         if failed and self._cells:
             sys.exit(1)
+
+    def _keep_results(self, finished: bool = False) -> None:
+        """Writes ``results.json``; by it a lesson that was cut short knows its folder again."""
+        results = {
+            "lesson": self.entry.name,
+            "finished": finished,
+            "quick": self.quick,
+            "seconds": round(time.monotonic() - self._start, 1),
+            "claims": self._claims,
+            "figures": self._figures,
+        }
+        with replacing(self.output / "results.json") as path:
+            path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def _report(self) -> str:
         parts = []
