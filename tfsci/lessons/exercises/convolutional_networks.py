@@ -31,9 +31,9 @@ EXERCISES = (
         "(5 · 5 · 3 + 1) · 24, for a picture of any size",
     ),
     Exercise(
-        "Your model is right for 61 % of its training pictures and for 59 % of fresh ones. You have "
-        "some pictures graded by a second annotator: the two agree on 95 %. What limits the model? "
-        "Answer capacity, data, labels or imbalance.",
+        "Your model is right for 61 % of its training pictures and for 59 % of fresh ones. You "
+        "have some pictures graded by a second annotator: the two agree on 95 %. What limits the "
+        "model? Answer capacity, data, labels or imbalance.",
         choice(
             "capacity",
             {
@@ -51,8 +51,8 @@ EXERCISES = (
         number(
             lambda: damage.best_accuracy(5, 0.05),
             0.006,
-            "ask damage.best_accuracy(5, 0.05); about 0.8 σ is lost at each of the four thresholds, "
-            "from both sides",
+            "ask damage.best_accuracy(5, 0.05); about 0.8 σ is lost at each of the four "
+            "thresholds, from both sides",
         ),
         "half the error of the labels, half the loss, and no network was changed",
     ),
