@@ -111,7 +111,7 @@ with lesson.figure("They agree on digits they learnt, and not on digits they nev
     bins = np.linspace(0, outside.max(), 25)
     for values, name in ((inside, "digits like those learnt"), (outside, "digits never seen")):
         share = np.full(len(values), 100 / len(values))
-        ax.hist(values, bins, weights=share, alpha=0.7, label=f"{name}: mean {values.mean():.2f}")
+        ax.hist(values, bins, weights=share, alpha=0.7, label=f"{name}: mean {values.mean():.3f}")
     ax.set(xlabel="disagreement of the ensemble (nats)", ylabel="share of the digits (%)")
     ax.legend()
 together = calibration.nats(p.mean(0), seen.y)
@@ -177,7 +177,7 @@ for group, offset in OFFSETS.items():
 # ## The world shifts: what was calibrated is so no more
 #
 # The calibrated network of the first section learnt that both classes are as frequent. Where it is
-# used, the second has another share $\pi$. Nothing else has changed, so Bayes' rule tells what to do:
+# used, the second has another share $\pi$. Nothing else changed, so Bayes' rule tells what to do:
 # add $\ln \frac{\pi}{1-\pi}$ to its logit. The best accuracy at each share is known:
 # $\pi\,\Phi(1 - t) + (1 - \pi)\,\Phi(1 + t)$ with $t = \frac12 \ln\frac{1-\pi}{\pi}$.
 
@@ -215,7 +215,7 @@ lesson.claim(
 # %%
 lesson.section()
 average = (1 - SHARE) * a + SHARE * b
-shown = {name: {"accuracy": v} for name, v in (("all", average), ("group A", a), ("group B", b))}
+shown = {k: {"accuracy": v} for k, v in {"all": average, **plain}.items()}
 with lesson.figure("The average looks well, and hides the small group") as ax:
     plots.grouped_bars(shown, dict.fromkeys(shown, norm.cdf(1)), ax=ax)
     ax.set_xlabel("whom one asks about")
