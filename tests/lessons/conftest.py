@@ -1,6 +1,7 @@
 """Each lesson is run once, quickly, for all the tests of it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -19,7 +20,9 @@ def quick(tmp_path_factory):
             output = tmp_path_factory.mktemp("lesson") / number
             command = [sys.executable, course.find(number).path, "--quick", "--output", output]
             ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout + ended.stderr
+            # On a busy machine long work shows how far it is.
+            said = re.sub(r"(?m)^.*\[#* *\] +\d+%.*\n", "", ended.stderr)
+            assert (ended.returncode, said) == (0, ""), ended.stdout + ended.stderr
             ran[number] = json.loads((output / "results.json").read_text())
             report = (output / "report.md").read_text()
             for figure in ran[number]["figures"]:
