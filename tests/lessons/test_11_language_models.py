@@ -1,17 +1,11 @@
-import math
-
 import numpy as np
 import pytest
 
-from tfsci.lessons.exercises import check
 from tfsci.simulate import sequences
 
 
 @pytest.mark.slow
 class TestClaims:
-    def test_all_hold(self, quick):
-        assert [c["statement"] for c in quick("11")["claims"] if not c["holds"]] == []
-
     def test_the_floor_after_one_letter_is_what_a_long_text_has(self, known):
         ((_, told),) = known("11", "after a single letter")
         text = sequences.generate(range(4000), seed=1, length=130, contrast=3.0)
@@ -28,21 +22,3 @@ class TestClaims:
         assert found == pytest.approx(n[loss.argmin()] / 1e9, rel=1e-3)
         ((found, _),) = known("11", "twenty tokens")
         assert 6 * found * 1e9 * 20 * found * 1e9 == pytest.approx(5.76e23)
-
-
-@pytest.mark.parametrize(
-    ("exercise", "right", "wrong"),
-    [
-        (1, ["3.33", str(math.exp(1.204))], ["1.2", "2.3"]),
-        (2, ["7.6"], ["7600000", "15.2"]),
-        (3, ["0.941", "94.1%"], ["0.8", "0.9"]),
-        (4, ["2.89"], ["8.3", "50"]),
-    ],
-)
-def test_exercises(exercise, right, wrong, capsys):
-    for answer in right:
-        assert check("11", exercise, answer), capsys.readouterr().out
-    capsys.readouterr()
-    for answer in wrong:
-        assert not check("11", exercise, answer)
-        assert capsys.readouterr().out.startswith("not yet: ")
