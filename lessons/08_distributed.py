@@ -93,7 +93,7 @@ epochs = np.arange(1, EPOCHS + 1)
 with lesson.figure("However the work is shared, it is one curve") as ax:
     for i, (name, result) in enumerate(curves.items()):
         ax.plot(epochs, result.loss, "-o+x"[i], ms=12 + 8 * (i > 1), fillstyle="none", label=name)
-    ax.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0, None))
+    ax.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0, None), xticks=epochs)
     ax.legend()
 for name, result in list(curves.items())[1:]:
     off = np.abs(result.loss - told["one process"].loss).max()
@@ -171,11 +171,12 @@ equal(f"not divided: one “epoch” is {RANKS}", several, loss["right"][RANKS -
 lesson.section()
 # ATPESC 2023, another network on MNIST: a rate of 0.08 on 8 ranks, 3 epochs of warm-up.
 PUBLISHED = {"no warm-up": 0.11, "warm-up": 0.96}
+times = np.arange(1, high.epochs + 1)
 with lesson.figure("The same high rate: dead at once, or learning after a warm-up") as ax:
     for name in PUBLISHED:
-        line = ax.plot(np.arange(1, high.epochs + 1), told[name].accuracy, "o-", label=name)[0]
+        line = ax.plot(times, told[name].accuracy, "o-", label=name)[0]
         ax.axhline(PUBLISHED[name], color=line.get_color(), ls=":", label=f"{name}, published")
-    ax.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    ax.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1), xticks=times)
     ax.legend(loc="center right")
 dead, alive = (told[name].accuracy[-1] for name in PUBLISHED)
 largest = np.bincount(digits.validation.y).max() / digits.validation.num_samples
