@@ -21,6 +21,7 @@ def test_each_instant_of_a_step_is_counted_once():
         plane.add("python", "EagerExecute", i * 1000, 800)
     parts, found = parts_of(space)
     assert parts == pytest.approx({"input": 300, "compute": 450, "dispatch": 50, "python": 200})
+    assert found.started == 1
     assert list(found.operations) == ["MatMul", "Conv2D"]
     assert found.operations["MatMul"] == pytest.approx(400e-6)
     assert sum(parts.values()) == pytest.approx(1000)

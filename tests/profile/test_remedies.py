@@ -8,12 +8,12 @@ from tfsci.profile.ranks import compare, own_seconds
 from tfsci.profile.remedies import remedies
 
 
-def host(name="rank0", marker="train", compiled=None, **parts):
+def host(name="rank0", marker="train", compiled=None, started=1.0, **parts):
     kinds = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
     times = {kind: parts.get(kind, 0) * 1e-3 for kind in kinds}
     return SimpleNamespace(
         name=name, marker=marker, steps=9, step_seconds=sum(times.values()),
-        compiled=compiled or {}, breakdown=SimpleNamespace(parts=times),
+        compiled=compiled or {}, breakdown=SimpleNamespace(parts=times, started=started),
     )  # fmt: skip
 
 
@@ -32,6 +32,14 @@ def test_python_between_steps_is_told_from_starting_operations():
     assert "in a call" in first.what and "tf.function" in first.where
     keras = host(marker="multi_step_on_iterator", compute=0.1, python=0.4, dispatch=0.6)
     assert "steps_per_execution" in remedies("dispatch-bound", keras)[0].where
+
+
+def test_operations_started_one_by_one_belong_in_a_function():
+    (first, *rest) = remedies("dispatch-bound", host(started=100, compute=2, python=3, dispatch=5))
+    assert "one function" in first.what and "100 operations" in first.what
+    assert "@tf.function" in first.where and first.upper_bound
+    assert first.predicted_speedup == pytest.approx(10 / (2 + 8 / 100))
+    assert not any("in a call" in change.what for change in rest)
 
 
 def test_what_a_function_was_traced_for_is_said():

@@ -47,6 +47,7 @@ class Breakdown:
         communication_total: Seconds of all-reduce, hidden or not.
         timeline: Of the first steps one after the other: (part, start, end), in seconds since the
             first of them; sorted, without the Python between.
+        started: Operations that Python started one by one in a step; a function counts as one.
     """
 
     parts: dict[str, float]
@@ -55,6 +56,7 @@ class Breakdown:
     layers: dict[str, float]
     communication_total: float
     timeline: tuple[tuple[str, float, float], ...]
+    started: float = 0.0
 
 
 def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Breakdown:
@@ -72,7 +74,8 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
         compute, communication, operations, layers = _host_work(host, windows)
         copy = intervals.NONE
     fetch = host.where(is_fetch)
-    calls = np.r_[function_calls(host), host.where(lambda name: name == "EagerExecute")]
+    eager = host.where(lambda name: name == "EagerExecute")
+    calls = np.r_[function_calls(host), eager]
     sets = {
         "compile": host.spans[traced_calls(host)],
         "compute": compute,
@@ -93,7 +96,10 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     parts["python"] = float((windows[:, 1] - windows[:, 0] - before).mean()) / 1e12
     hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
     timeline = tuple(sorted(timeline, key=lambda piece: piece[1:]))
-    return Breakdown(parts, waits, operations, layers, float(hidden_or_not), timeline)
+    starts = np.searchsorted(windows[:, 0], host.spans[eager, 0], "right") - 1
+    inside = (starts >= 0) & (host.spans[eager, 0] < windows[np.maximum(starts, 0), 1])
+    started = float(inside.sum() / len(windows))
+    return Breakdown(parts, waits, operations, layers, float(hidden_or_not), timeline, started)
 
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):

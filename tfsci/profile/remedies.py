@@ -5,6 +5,8 @@ from tfsci.profile.reading import Host
 
 # Steps that are run in one call, and so share what it costs.
 _TOGETHER = 10
+# Operations that a step starts from Python; a function, its input and its results are fewer.
+_EAGER = 30
 # Keras and a plain loop take less time for a step than this; what is longer is the user's.
 _OWN_PYTHON = 5e-3
 
@@ -38,17 +40,25 @@ def _dispatch(host: Host):
             step - parts["python"],
             True,
         )
-    saved = (1 - 1 / _TOGETHER) * (parts["python"] + parts["dispatch"])
+    starting, started = parts["python"] + parts["dispatch"], host.breakdown.started
     keras = "on_iterator" in host.marker
-    # The operations themselves are started one by one all the same.
-    yield (
-        f"run {_TOGETHER} steps in a call",
-        f"model.compile(..., steps_per_execution={_TOGETHER})"
-        if keras
-        else "a loop over batches within the @tf.function",
-        step - saved,
-        True,
-    )
+    if started > _EAGER:
+        yield (
+            f"compute a step as one function, instead of starting {started:.0f} operations from "
+            "Python",
+            "@tf.function around the step, or model.compile(..., run_eagerly=False)",
+            step - (1 - 1 / started) * starting,
+            True,
+        )
+    else:  # the operations themselves are started one by one all the same
+        yield (
+            f"run {_TOGETHER} steps in a call",
+            f"model.compile(..., steps_per_execution={_TOGETHER})"
+            if keras
+            else "a loop over batches within the @tf.function",
+            step - (1 - 1 / _TOGETHER) * starting,
+            True,
+        )
     compute = parts["compute"]
     yield (
         "give each step twice the work: in examples per second",
