@@ -242,6 +242,7 @@ class TestReal:
         codes, lines = shell("for i in 1 2; do PYTHON train.py out$i & done; wait")
         assert (codes, lines) == (["trains"] * 2, [])
 
+    @pytest.mark.slow
     def test_so_do_those_that_are_told_apart_by_hand(self, shell):
         codes, lines = shell("for i in 1 2; do TFSCI_ALONE=1 PYTHON train.py out & done; wait")
         assert (codes, lines) == (["trains"] * 2, [])

@@ -153,7 +153,7 @@ def single(tmp_path_factory):
 
 
 STATISTICS = 2 * 4 + 2 * 8  # at the end of the weights: mean and variance of 4 and 8 channels
-HOROVOD = pytest.param("horovod", 2, marks=pytest.mark.horovod)
+HOROVOD = pytest.param("horovod", 2, marks=[pytest.mark.slow, pytest.mark.horovod])
 WORKERS = pytest.param("multiworker", 2, marks=pytest.mark.slow)
 
 

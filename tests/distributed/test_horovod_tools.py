@@ -38,6 +38,7 @@ def test_timeline_and_autotune_of_a_compressed_training(tmp_path):
     assert len({trial.split(",")[4] for trial in trials}) > 1  # cycle times were tried
 
 
+@pytest.mark.slow
 def test_the_process_set_of_the_documentation(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/horovod.md").read_text(), re.S)
     (tmp_path / "sets.py").write_text(code)

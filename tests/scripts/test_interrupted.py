@@ -158,6 +158,7 @@ KINDS = ("SIGKILL", "SIGTERM", "truncated", "full disk")
 
 @pytest.mark.horovod
 class TestBrokenOff:
+    @pytest.mark.slow
     def test_killed_it_goes_on(self, whole, tmp_path):
         break_off("SIGKILL", 2, tmp_path / "run", random.Random(0))
         finish(2, tmp_path / "run")

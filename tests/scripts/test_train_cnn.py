@@ -134,7 +134,7 @@ class TestOneProcess:
         assert [err for _, err in (first, *others)] == [""] * count
         assert [out for out, _ in others] == [""] * (count - 1)
 
-    @pytest.mark.parametrize(("ranks", "others"), [(2, ()), slow(0, ("--replicas", 2))])
+    @pytest.mark.parametrize(("ranks", "others"), [slow(2, ()), slow(0, ("--replicas", 2))])
     def test_a_run_cut_short_goes_on_to_the_same_end(self, alone, tmp_path, ranks, others):
         cut = tmp_path / "run"
         script = f"""if True:
