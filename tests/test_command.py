@@ -80,6 +80,6 @@ class TestCli:
             cli.main(["train"])
         assert end.value.code == 2
         assert (
-            "unknown command 'train'; expected data, doctor, job, lessons, models, plan, profile or "
+            "unknown command 'train'; expected data, doctor, job, lessons, models, plan"
             in capsys.readouterr().err
         )
