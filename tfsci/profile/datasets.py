@@ -6,13 +6,14 @@ themselves are in that process, and what is known of them is written beside its 
 
 import difflib
 import functools
-import gc
 import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from tfsci.profile.instances import instances
 
 # Operations that call Python.
 PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -44,7 +45,7 @@ Chain = tuple[Link, ...]
 def held() -> str:
     """Returns the chains of all datasets in this process, as JSON."""
     ops = sys.modules.get("tensorflow.python.data.ops.dataset_ops")
-    found = [each for each in gc.get_objects() if _is_dataset(type(each), ops.DatasetV2)]
+    found = instances(getattr(ops, "DatasetV2", None))
     inner = {id(source) for each in found for source in each._inputs()}
     chains = [_chain(each) for each in found if id(each) not in inner]
     return json.dumps([[[x.kind, x.function, x.place] for x in c] for c in chains[:_MOST_CHAINS]])
@@ -86,12 +87,6 @@ def functions(chains: Iterable[Chain], names: Iterable[str]) -> dict[str, Link]:
             found = ((stages[i][1], chain[j]) for i, j in pairs if chain[j].function)
             best, most = dict(found), agreeing
     return best
-
-
-@functools.cache
-def _is_dataset(kind: type, base: type) -> bool:
-    # By the order of its bases: `isinstance` would ask each object for its class.
-    return base in getattr(kind, "__mro__", ())
 
 
 def _chain(dataset) -> Chain:

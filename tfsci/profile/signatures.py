@@ -4,9 +4,10 @@ A trace tells that a function was traced again, not why; the process that was tr
 """
 
 import contextlib
-import gc
 import json
 import sys
+
+from tfsci.profile.instances import instances
 
 _MODULE = "tensorflow.python.eager.polymorphic_function.polymorphic_function"
 # So many of a function are kept, the last ones.
@@ -16,15 +17,13 @@ _MOST_LETTERS = 120
 
 def held() -> str:
     """Returns, as JSON, the last signatures of each function that has several, by its name."""
-    kind = getattr(sys.modules.get(_MODULE), "Function", None)
     found = {}
-    for each in gc.get_objects():
-        if type(each) is kind:
-            # One that is a method of a class, and not yet of an object, can't list them.
-            with contextlib.suppress(TypeError, ValueError, AttributeError):
-                traced = each._list_all_concrete_functions()
-                if len(traced) > 1:
-                    found[each.name] = [_signature(one) for one in traced[-_KEPT:]]
+    for each in instances(getattr(sys.modules.get(_MODULE), "Function", None)):
+        # One that is a method of a class, and not yet of an object, can't list them.
+        with contextlib.suppress(TypeError, ValueError, AttributeError):
+            traced = each._list_all_concrete_functions()
+            if len(traced) > 1:
+                found[each.name] = [_signature(one) for one in traced[-_KEPT:]]
     return json.dumps(found)
 
 
