@@ -31,12 +31,12 @@ def _parser() -> Parser:
     command("list", _list, "list the lessons, with the time they take and what has been run")
     running = command("run", _run, "run a lesson")
     running.add_argument("lesson", help="its number")
-    running.add_argument("--quick", action="store_true", help="a small part, in half a minute")
+    running.add_argument("--quick", action="store_true", help="a small part, in less than a minute")
     running.add_argument("--output", type=Path, help="folder for what it makes")
     checking = command("check", _check, "check the answer to an exercise")
     checking.add_argument("lesson", help="its number")
     checking.add_argument("--exercise", type=positive_int, required=True, help="which, from 1")
-    checking.add_argument("answer", nargs="+", help="numbers or a word, as the exercise asks")
+    checking.add_argument("answer", help="a number or a word, as the exercise asks")
     writing = command("notebook", _notebook, "write a lesson as a Jupyter notebook")
     writing.add_argument("lesson", help="its number")
     writing.add_argument("--output", type=Path, help="the file; by default NAME.ipynb here")
@@ -74,8 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    answer = " ".join(arguments.answer)
-    return 0 if exercises.check(arguments.lesson, arguments.exercise, answer) else 1
+    return 0 if exercises.check(arguments.lesson, arguments.exercise, arguments.answer) else 1
 
 
 def _notebook(arguments: argparse.Namespace) -> None:

@@ -231,7 +231,7 @@ def start(number: str) -> Lesson:
         description=f"{entry.title}: {entry.teaches}.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="a small part, in half a minute")
+    parser.add_argument("--quick", action="store_true", help="a small part, in less than a minute")
     parser.add_argument(
         "--output", type=Path, default=entry.output, help="folder for what it makes"
     )

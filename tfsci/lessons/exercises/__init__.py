@@ -5,7 +5,7 @@ written down, so that they stay right; they are functions, so that nothing is co
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -46,23 +46,6 @@ def number(expected: Callable[[], float], within: float, hint: str) -> Check:
     return check
 
 
-def numbers(count: int, wrong: Callable[[Sequence[float]], str]) -> Check:
-    """Returns a check for several numbers, given with spaces or commas between.
-
-    Args:
-        count: How many are expected.
-        wrong: Says what is wrong with them, nothing where they are right.
-    """
-
-    def check(answer: str) -> str:
-        given = [_number(each) for each in answer.replace(",", " ").split()]
-        if len(given) != count:
-            raise ValueError(f"expected {count} numbers, got {len(given)}")
-        return wrong(given)
-
-    return check
-
-
 def choice(right: str, hints: Mapping[str, str]) -> Check:
     """Returns a check for one of several words.
 
@@ -92,7 +75,7 @@ def check(lesson: str, exercise: int, answer: object) -> bool:
     Args:
         lesson: Its number.
         exercise: The exercise's, from 1.
-        answer: A number, numbers or a word, as the exercise asks.
+        answer: A number or a word, as the exercise asks.
 
     Returns:
         Whether it is right.
@@ -110,9 +93,8 @@ def check(lesson: str, exercise: int, answer: object) -> bool:
     if not 1 <= exercise <= len(found):
         raise ValueError(f"--exercise {exercise}: lesson {entry.number} has 1 to {len(found)}")
     asked = found[exercise - 1]
-    text = " ".join(map(str, answer)) if isinstance(answer, list | tuple) else str(answer)
     try:
-        hint = asked.check(text)
+        hint = asked.check(str(answer))
     except ValueError as error:
         raise ValueError(f"exercise {exercise} of lesson {entry.number}: {error}") from error
     print(f"not yet: {hint}" if hint else f"right: {asked.why}")
