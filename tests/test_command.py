@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tfsci import cli, command
+from tfsci import cli
 
 RAISE = "from tfsci import command\ndef main(): {}\ncommand.run(main)"
 
@@ -54,18 +54,6 @@ class TestHowACommandEnds:
             f"{sys.executable} -c '{code}' | head -1", shell=True, capture_output=True, text=True
         )
         assert (result.stdout, result.stderr) == ("0\n", "")
-
-
-class TestEchoes:
-    """Errors that say no more than that another rank has gone."""
-
-    def test_are_told_from_errors(self):
-        class UnknownError(Exception):
-            __module__ = "tensorflow.python.framework.errors_impl"
-
-        assert command._is_echo(UnknownError("Horovod has been shut down"))
-        assert not command._is_echo(UnknownError("out of memory"))
-        assert not command._is_echo(ValueError("Horovod is not installed"))
 
 
 class TestCli:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfsci import plots, training
+from tfsci.distributed.echoes import is_echo
 from tfsci.distributed.launch import detect
 from tfsci.training.interrupts import Interrupted
 from tfsci.training.options import Options
@@ -103,9 +104,9 @@ def _stop(interrupted: Interrupted) -> None:
 def _fail(error: BaseException) -> None:
     name = os.path.basename(sys.argv[0]).replace("__main__.py", "tfsci")
     rank, world_size = _place()
-    if world_size > 1 and (rank > 0 or _is_echo(error)):
+    if world_size > 1 and (rank > 0 or is_echo(error)):
         time.sleep(_SECONDS_FOR_CHIEF)
-    if _is_echo(error):
+    if is_echo(error):
         _end(1, f"{name}: rank {rank} stopped because another rank did")
     where = f" (rank {rank} of {world_size})" if rank else ""
     error = _of_pipeline(error) or error
@@ -150,13 +151,6 @@ def _place() -> tuple[int, int]:
     except ValueError:
         return 0, 1
     return launch.rank, launch.world_size
-
-
-def _is_echo(error: BaseException) -> bool:
-    """Whether the error says no more than that another rank has gone."""
-    kind = type(error)
-    foreign = kind.__module__.startswith(("tensorflow", "horovod"))
-    return foreign and ("orovod" in str(error) or "Horovod" in kind.__name__)
 
 
 def _of_pipeline(error: BaseException) -> ValueError | None:

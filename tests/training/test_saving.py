@@ -44,6 +44,10 @@ def split() -> Split:
     return Split(x, generator.integers(3, size=len(x)).astype("int32"))
 
 
+class HorovodInternalError(Exception):
+    __module__ = "horovod.common.exceptions"
+
+
 class AskAt(keras.callbacks.Callback):
     """Asks all processes for something before a step, counted from 1 over all epochs."""
 
@@ -179,6 +183,22 @@ class TestInterrupts:
             for _ in range(3):
                 signal.raise_signal(signal.SIGUSR1)
             assert self.asked(interrupts, strategy) == {"SIGUSR1"}
+
+    @pytest.mark.parametrize(
+        ("error", "acts"),
+        [(HorovodInternalError("shut down"), True), (OSError("disk full"), False)],
+    )
+    def test_a_signal_acts_where_there_is_nobody_left_to_save_with(self, error, acts):
+        """The launcher's signal comes just before the error by which a rank learns of the end."""
+        came = []
+        before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+        try:
+            with pytest.raises(type(error)), Interrupts(Strategy()):
+                signal.raise_signal(signal.SIGTERM)
+                raise error
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert came == [signal.SIGTERM] * acts
 
     def test_outside_the_main_thread_there_are_no_signals(self):
         entered = []

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tfsci.distributed.echoes import may_be_echo
 from tfsci.distributed.last_words import LastWords, speak
 from tfsci.distributed.missing import Missing, Roll, rank_timeout
 from tfsci.distributed.strategy import Strategy
@@ -24,9 +25,6 @@ _SHARE = 2 / 3  # of the bound in which nothing is heard; the rest is for stacks
 _BEAT = 1.0  # seconds
 _PAUSE = 5.0
 _SECONDS_FOR_STACKS = 2.0
-# What TensorFlow's own collectives raise where another process has gone.
-_ECHOES = {"UnavailableError", "AbortedError", "CancelledError", "InternalError",
-           "DeadlineExceededError"}  # fmt: skip
 _EXCHANGES = ("gather", "sum", "broadcast", "average_statistics")
 
 
@@ -91,7 +89,7 @@ class Watch:
             return
         for name in _EXCHANGES:
             self._strategy.__dict__.pop(name)
-        if error is not None and not self._elastic and _is_echo(error):
+        if error is not None and not self._elastic and may_be_echo(error):
             self._thread.join(2 * self._patience)  # it ends the process
         if kind and not issubclass(kind, self._deliberate):
             self._how = f"{kind.__name__}: {(str(error).splitlines() or [''])[0]}"[:200]
@@ -259,13 +257,3 @@ def _send(connection: socket.socket, message: dict) -> bool:
         connection.sendall(json.dumps(message).encode() + b"\n")
         return True
     return False
-
-
-def _is_echo(error: BaseException) -> bool:
-    """Whether an error may say no more than that another rank has gone."""
-    kind = type(error)
-    if kind.__module__.startswith("horovod"):
-        return True
-    return kind.__module__.startswith("tensorflow") and (
-        "orovod" in str(error) or kind.__name__ in _ECHOES
-    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tfsci.distributed.echoes import is_echo
 from tfsci.distributed.strategy import REQUESTS, Strategy
 
 _SIGNALS = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
@@ -26,6 +27,9 @@ class Interrupted(Exception):
 
 class Interrupts:
     """Within its context the first signal asks to save and stop; the second one stops at once.
+
+    Where another rank has gone nothing can be saved: a signal that came does what it did before.
+    It is mostly the launcher's, which ends the ranks that are left.
 
     Args:
         strategy: Tells all processes, so that they stop after the same step.
@@ -55,9 +59,12 @@ class Interrupts:
             self._earlier = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, trace):
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
+        if error is not None and is_echo(error):
+            for name in self._came - {"SIGUSR1"}:
+                signal.raise_signal(signal.Signals[name])
 
     def _note(self, number, frame):
         name = signal.Signals(number).name
