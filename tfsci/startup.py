@@ -1,6 +1,8 @@
 """Imports TensorFlow without its start-up chatter."""
 
 import contextlib
+import importlib.abc
+import importlib.machinery
 import os
 import sys
 import tempfile
@@ -28,6 +30,20 @@ def import_tensorflow():
         import keras  # noqa: F401
         import tensorflow as tf
     return tf
+
+
+class QuietImport(importlib.abc.MetaPathFinder):
+    """Put before `sys.meta_path`: a script's own ``import tensorflow`` is as quiet as ours."""
+
+    def find_spec(self, name, path, target=None):
+        """Returns the spec of TensorFlow alone, with a loader that keeps its chatter back."""
+        if name != "tensorflow":
+            return None
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None:
+            spec.loader.exec_module = _stderr_kept_back()(spec.loader.exec_module)
+        return spec
 
 
 @contextlib.contextmanager

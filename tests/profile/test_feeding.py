@@ -96,6 +96,7 @@ class TestPlanted:
         for dataset in (few, few.repeat()):
             found = measure(dataset, seconds=0.05)
             assert found.examples_per_second == pytest.approx(1 / 0.004, rel=0.35)
+            assert "an example at a time:" in feeding_text.write(found)
 
 
 class TestCosts:

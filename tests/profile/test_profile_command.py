@@ -51,7 +51,7 @@ def profile(tmp_path):
 
 def test_a_script_runs_as_it_is_and_its_bottleneck_is_named(profile, tmp_path):
     result = profile("--output", "trace", "--json", "found.json", "script.py", "90")
-    assert result.returncode == 0, result.stderr
+    assert (result.returncode, result.stderr) == (0, "")
     assert "done beside it ['90'] __main__" in result.stdout
     assert "Input-bound: " in result.stdout
     found = json.loads((tmp_path / "found.json").read_text())

@@ -1,7 +1,6 @@
 """`python -m tfsci.profile [--output DIR] [--json FILE] SCRIPT [ARGS…]`."""
 
 import argparse
-import os
 import shlex
 import sys
 import time
@@ -11,6 +10,7 @@ from tfsci.profile.reading import SUFFIX
 from tfsci.profile.running import run
 from tfsci.profile.tracing import rank_and_world_size
 from tfsci.profile.verdict import report
+from tfsci.startup import QuietImport
 
 # How long rank 0 waits for the traces of the others, which end about when it does.
 _SECONDS_FOR_OTHERS = 15.0
@@ -25,8 +25,7 @@ def main(arguments: list[str] | None = None, name: str = "python -m tfsci.profil
     """
     options = _options(arguments, name)
     _check(options, name)
-    # Else the profiler tells of each window on standard error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.meta_path.insert(0, QuietImport())
     path, raised = run(options.script, options.arguments, options.output)
     sys.stdout.flush()
     try:

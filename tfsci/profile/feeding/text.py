@@ -17,8 +17,11 @@ _ENOUGH = 1.1
 def write(found: Feeding) -> str:
     """Returns the stages, and the verdict with a next step."""
     whole = found.stages[-1].seconds
-    lines = [f"The pipeline alone, a batch of {found.batch_size:.4g} examples:", ""]
-    lines.append(f"  {'':40}{'examples/s':>11} {'batches/s':>10} {'adds':>10}")
+    what, rate = "an example at a time", "elements/s"
+    if found.batch_size > 1:
+        what, rate = f"a batch of {found.batch_size:.4g} examples", "batches/s"
+    lines = [f"The pipeline alone, {what}:", ""]
+    lines.append(f"  {'':40}{'examples/s':>11} {rate:>10} {'adds':>10}")
     for stage in found.stages:
         name = f"{stage.name} {stage.where}".strip()
         name = f"{'  ' if stage.index == 1 else '→ '}{stage.index} {clean(name)}"
@@ -49,7 +52,8 @@ def verdict(found: Feeding) -> str:
     slow = found.slowest
     costs = (
         f"{clean(slow.name)}, stage {slow.index} of {len(found.stages)}, costs most: "
-        f"{duration(slow.cost)} of the {duration(found.stages[-1].seconds)} of a batch"
+        f"{duration(slow.cost)} of the {duration(found.stages[-1].seconds)} of "
+        + ("a batch" if found.batch_size > 1 else "an example")
     )
     rate = f"{_number(found.examples_per_second)} examples/s"
     if found.margin is None:
