@@ -67,6 +67,32 @@ def test_strided_convolutions_are_centred():
     np.testing.assert_allclose(stem(x[:, :, ::-1])[:, :, ::-1], y, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [16, 17])
+def test_a_shortcut_takes_every_second_pixel(size):
+    model = models.build("resnet", width=4, input_shape=(size, size, 1), num_classes=2)
+    layer = model.get_layer("stage_2_block_1_shortcut_stride")
+    both = keras.Model(model.input, [layer.input, layer.output])
+    before, after = both(np.random.default_rng(0).normal(size=(2, size, size, 1)))
+    np.testing.assert_array_equal(after, before[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("variant", ["18", "50"])
+def test_no_kernel_of_one_pixel_strides(variant):
+    """With few channels its gradient ends the process, where TensorFlow uses oneDNN."""
+    model = models.build("resnet", variant=variant, input_shape=(64, 64, 3), num_classes=2)
+    convolutions = [each for each in model.layers if isinstance(each, keras.layers.Conv2D)]
+    assert {each.strides for each in convolutions if each.kernel_size == (1, 1)} == {(1, 1)}
+
+
+def test_a_narrow_one_can_be_trained():
+    keras.utils.set_random_seed(0)
+    model = models.build("resnet", width=4, input_shape=(16, 16, 1), num_classes=2)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = np.random.default_rng(0).normal(size=(25, 16, 16, 1))
+    losses = [model.train_on_batch(x, np.arange(25) % 2) for _ in range(3)]
+    assert np.all(np.isfinite(losses))
+
+
 def test_width():
     """A twice narrower convolution has a quarter of the weights; shortcuts and norms, by hand."""
     model = models.build("resnet", width=2, input_shape=(8, 8, 1), num_classes=3)

@@ -125,9 +125,15 @@ def _bottleneck(x, channels: int, stride: int, name: str, gamma: str):
 
 
 def _add(x, y, stride: int, name: str):
-    """The sum of shortcut and branch; a shortcut to another shape is a 1×1 convolution."""
+    """The sum of shortcut and branch; a shortcut to another shape is a 1×1 convolution.
+
+    It doesn't stride itself: the gradient of a strided 1×1 kernel over fewer than 16 channels
+    writes beyond its memory on CPUs with AVX-512 (TensorFlow 2.21's oneDNN).
+    """
     if x.shape != y.shape:
-        x = _convolution(x, y.shape[-1], 1, stride, f"{name}_shortcut")
+        if stride > 1:
+            x = layers.AveragePooling2D(1, stride, name=f"{name}_shortcut_stride")(x)
+        x = _convolution(x, y.shape[-1], 1, 1, f"{name}_shortcut")
     return layers.Add(name=f"{name}_add")([x, y])
 
 
