@@ -46,7 +46,7 @@ def fit_classifier(
     model.compile(
         keras.optimizers.Adam(learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=["accuracy"],
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=False,  # it costs more than it saves in trainings of seconds
     )
     batch_size = min(batch_size, train.num_samples)
