@@ -71,8 +71,8 @@ with lesson.figure("One small window finds every upright edge in the picture", c
 
 # %%
 lesson.section()
-NOISE, UNSEEN = 0.1, 10**6 + np.arange(lesson.choose(2000, quick=500))
-COUNT, BATCH, EPOCHS = lesson.choose((2000, 50, 12), quick=(700, 25, 4))
+NOISE, UNSEEN = 0.1, 10**6 + np.arange(lesson.choose(2000, quick=300))
+COUNT, BATCH, EPOCHS = lesson.choose((2000, 50, 12), quick=(500, 25, 5))
 
 
 def photographs(**options):
@@ -147,7 +147,7 @@ lesson.claim(f"what it tells goes with the severity: correlation {likeness:.2f}"
 
 # %%
 lesson.section()
-(depth, epochs), rows = lesson.choose(("34", 4), quick=("18", 2)), {}
+(depth, epochs), rows = lesson.choose(("34", 4), quick=("18", 1)), {}
 for shortcuts in lesson.track([True, False], "Training with and without shortcuts"):
     keras.utils.set_random_seed(0)
     options = {"variant": depth, "width": 8, "shortcuts": shortcuts}

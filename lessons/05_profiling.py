@@ -31,7 +31,8 @@ from tfsci.lessons.played import Queue, Store
 from tfsci.plots import steps as pictures
 from tfsci.profile import throughput
 
-BATCH, LARGE, AT_ONCE, OPENING = 8, 128, 16, 0.06  # samples, samples, requests, seconds
+BATCH, LARGE, AT_ONCE = 8, 128, 16  # samples, samples, requests
+OPENING = lesson.choose(0.06, quick=0.03)  # seconds
 
 # %% [markdown]
 # ## Stop the timer when the work is done, not when it is handed over

@@ -5,6 +5,7 @@
 A case is ``MODEL/PRECISION``, ``accumulated`` or ``overflow``.
 """
 
+import dataclasses
 import json
 import sys
 
@@ -15,18 +16,23 @@ from tfsci.data import pipeline
 from tfsci.data.pipeline import Batches
 from tfsci.data.source import Source, Split
 from tfsci.distributed.strategy import choose
+from tfsci.models import resnet, vit
 from tfsci.training import fit, network
 from tfsci.training.language import LanguageModelling
 from tfsci.training.options import Options
 from tfsci.training.tasks import Classification
+
+# As deep as shows what a strategy does to them; most of a test's time is spent on tracing layers.
+resnet.VARIANTS["10"] = resnet.Variant((1, 1, 1, 1), bottleneck=False)
+vit.VARIANTS["shallow"] = dataclasses.replace(vit.VARIANTS["mini"], num_layers=2)
 
 BATCH, STEPS = 8, 3
 BUILDERS = {
     "cnn": {"dropout": 0.0},
     "gpt": {"num_layers": 1, "width": 8, "num_heads": 2},
     "mlp": {},
-    "resnet": {},
-    "vit": {},
+    "resnet": {"variant": "10"},
+    "vit": {"variant": "shallow"},
     "rnn": {"units": (8,)},
 }
 FIELDS = ("autoencoder", "vae", "unet")  # from a field to a field
