@@ -245,6 +245,21 @@ class TestExamplesPerSecond:
         assert self.rate(monkeypatch, 4, [0, 100, 101, 102, 104]) == pytest.approx(3 * 8 / 4)
         assert self.rate(monkeypatch, 2, [0, 100, 100.5]) == pytest.approx(8 / 0.5)
 
+    def test_a_wait_for_the_first_batch_of_a_later_epoch_counts(self, monkeypatch):
+        clock = types.SimpleNamespace(perf_counter=iter([0, 100, 101, 200, 205, 206]).__next__)
+        monkeypatch.setattr(callbacks, "time", clock)
+        callback = EpochResults(8, None, Strategy())
+        callback.set_model(classifier())
+        callback.set_params({"steps": 2})
+        rates = []
+        for epoch in range(2):
+            callback.on_epoch_begin(epoch)
+            for batch in range(2):
+                callback.on_train_batch_end(batch)
+            callback.on_epoch_end(epoch, logs := {"loss": 0.5})
+            rates.append(logs["examples_per_second"])
+        assert rates == pytest.approx([8 / 1, 2 * 8 / 6])
+
     def test_of_a_single_step(self, monkeypatch):
         assert self.rate(monkeypatch, 1, [10, 12]) == pytest.approx(8 / 2)
 

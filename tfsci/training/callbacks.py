@@ -61,17 +61,19 @@ class EpochResults(keras.callbacks.Callback):
     def __init__(self, batch_size: int, validation: Batches | None, strategy: Strategy):
         super().__init__()
         self._batch_size, self._validation, self._strategy = batch_size, validation, strategy
+        self._traced = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = self._end = time.perf_counter()
         self._untimed = self._batches = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        # The first step of a process traces the model: the clock starts after it.
         self._end = time.perf_counter()
-        if self._batches == 0 and batch + 1 < self.params["steps"]:
+        # The first step of a process traces the model: the clock starts after it. In later epochs
+        # the first step counts: it is the one that waits where batches had been prefetched.
+        if not self._traced and batch + 1 < self.params["steps"]:
             self._start, self._untimed = self._end, batch + 1
-        self._batches = batch + 1
+        self._traced, self._batches = True, batch + 1
 
     def on_epoch_end(self, epoch, logs=None):
         names = list(logs)
