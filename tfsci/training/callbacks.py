@@ -70,7 +70,7 @@ class EpochResults(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._end = time.perf_counter()
         # The first step of a process traces the model: the clock starts after it. In later epochs
-        # the first step counts: it is the one that waits where batches had been prefetched.
+        # the first step counts: its batch is waited for, while more are prefetched.
         if not self._traced and batch + 1 < self.params["steps"]:
             self._start, self._untimed = self._end, batch + 1
         self._traced, self._batches = True, batch + 1
