@@ -91,21 +91,12 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from tfsci.data import datasets
-    from tfsci.data.simulated import SIMULATORS, Simulated
-
     folder = store.data_dir(arguments.data_dir)
     for spec in _specs(arguments, most=None):
-        name, _, options = catalog.parse(spec)
-        if name in ("digits", "text"):
-            catalog.load(spec)
+        source = catalog.prepare(spec, folder)
+        if catalog.parse(spec)[0] in ("digits", "text"):
             print(f"{spec}: needs no preparation", flush=True)
             continue
-        if name in SIMULATORS:  # of any size: `catalog.load` makes small ones in memory
-            simulated = Simulated.of(name, options)
-            prepare = functools.partial(datasets.prepare_simulated, simulated, folder)
-            store.ensure(datasets.folder_of(simulated, folder), prepare, spec)
-        source = catalog.load(spec, data_dir=folder)
         sizes = {split: part.num_samples for split, part in source.splits.items()}
         files = [Path(file) for file in getattr(source.train, "files", ())]
         place = files[0].parent if files else folder

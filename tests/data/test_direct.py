@@ -1,15 +1,20 @@
 """Images read as they lie give what the converted set gives."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfsci.data import catalog, pipeline
+from tfsci.data.direct import Files
+from tfsci.data.records import Arrays
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
     random = np.random.default_rng(3)
     for name in ("cat", "dog", "emu"):
         (folder / name).mkdir()
@@ -24,8 +29,12 @@ def batches(dataset, number):
 
 
 def test_the_same_batches_as_of_the_converted_set(photos, tmp_path):
-    specs = (f"folder:{photos},size=16", f"folder:{photos},size=16,convert=no")
-    converted, direct = (catalog.load(spec, data_dir=tmp_path / "prepared") for spec in specs)
+    spec, place = f"folder:{photos},size=16", tmp_path / "prepared"
+    direct = catalog.load(spec, data_dir=place)
+    catalog.prepare(spec, place)
+    converted = catalog.load(spec, data_dir=place)
+    assert isinstance(direct.train, Files) and isinstance(converted.train, Arrays)
+    assert converted.name == direct.name == spec
     assert converted.class_names == direct.class_names == ("cat", "dog", "emu")
     for name in ("train", "validation", "test"):
         splits = converted.splits[name], direct.splits[name]
@@ -41,13 +50,30 @@ def test_the_same_batches_as_of_the_converted_set(photos, tmp_path):
 
 
 def test_nothing_is_written(photos, tmp_path):
-    source = catalog.load(f"folder:{photos},convert=no,size=16", 20, tmp_path / "prepared")
+    source = catalog.load(f"folder:{photos},size=16", 20, tmp_path / "prepared")
     assert [split.num_samples for split in source.splits.values()] == [14, 4, 2]
     assert not (tmp_path / "prepared").exists()
 
 
-def test_what_convert_can_be(photos, tmp_path):
-    with pytest.raises(ValueError, match=r"convert=maybe: expected yes or no"):
-        catalog.load(f"folder:{photos},convert=maybe", data_dir=tmp_path)
-    source = catalog.load(f"folder:{photos},convert=yes,size=8", data_dir=tmp_path)
-    assert source.input_shape == (8, 8, 3)
+def test_what_is_converted_counts_for_the_files_and_the_size_that_it_is_of(photos, tmp_path):
+    spec, place = f"folder:{photos},size=16", tmp_path / "prepared"
+    catalog.prepare(spec, place)
+    assert isinstance(catalog.load(f"folder:{photos},size=8", data_dir=place).train, Files)
+    assert isinstance(catalog.load(spec, data_dir=tmp_path / "elsewhere").train, Files)
+    path = photos / "cat" / "0.jpg"
+    os.utime(path, ns=(0, 0))
+    assert isinstance(catalog.load(spec, data_dir=place).train, Files)
+
+
+def test_a_file_that_can_not_be_opened_is_told_before_the_training(photos, tmp_path):
+    (photos / "emu" / "none.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"none.jpg: empty \(0 bytes\)"):
+        catalog.load(f"folder:{photos}", data_dir=tmp_path)
+
+
+def test_it_is_said_how_to_convert_them(photos, tmp_path):
+    spec = f"folder:{photos},size=16"
+    decode = catalog.load(spec).train.reader()
+    assert decode.kept_by == f"tfsci data prepare {spec}"
+    decode = catalog.load(spec, data_dir=tmp_path / "my sets").train.reader()
+    assert decode.kept_by == f"tfsci data prepare {spec} --data-dir '{tmp_path}/my sets'"

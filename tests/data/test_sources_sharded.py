@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tfsci.data import augment, catalog, pipeline
+from tfsci.data.direct import Files
 from tfsci.data.records import Arrays, Records, scan
 from tfsci.data.source import Split
 from tfsci.data.text import Windows
 
 TOTAL = 60
-KINDS = {"memory": Split, "npz": Arrays, "folder": Arrays, "tfrecord": Records, "text": Windows}
+KINDS = {
+    "memory": Split,
+    "npz": Arrays,
+    "folder": Files,
+    "converted": Arrays,
+    "tfrecord": Records,
+    "text": Windows,
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +55,7 @@ def splits(tmp_path_factory):
         "memory": Split(x[:TOTAL], np.arange(TOTAL, dtype="int32")),
         "npz": load(f"npz:{root / 'many.npz'}"),
         "folder": load(f"folder:{root / 'pictures'},size=8"),
+        "converted": catalog.prepare(f"folder:{root / 'pictures'},size=9", root / "prepared").train,
         "tfrecord": Records((path,), scan(path), parse, ()),
         "text": load(f"text:{root / 'text'},length=10"),
     }

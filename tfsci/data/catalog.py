@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,8 @@ def load(
 ) -> Source:
     """Returns the source that a data spec names.
 
-    What is not prepared yet is prepared now, by one process; others wait for it.
+    What is not prepared yet is prepared now, by one process; others wait for it. Not so images in
+    folders, which are read as they lie until `prepare` has converted them.
 
     Args:
         spec: A data spec: NAME or NAME:PLACE, and options after commas, for example
@@ -66,6 +68,24 @@ def load(
 
         source = _simulated(Simulated.of(name, options), folder, limit)
     return _limited(source, limit)
+
+
+def prepare(spec: str, data_dir: str | Path | None = None) -> Source:
+    """Makes, converts or downloads a set where that is not done yet, and returns its source.
+
+    Args:
+        spec: As for `load`, like what is raised.
+        data_dir: Same.
+    """
+    from tfsci.data.simulated import SIMULATORS, Simulated
+
+    name, place, options = parse(spec)
+    folder = store.data_dir(data_dir)
+    if name == "folder":
+        return _converted(spec, *_images(spec, place, options), folder)
+    if name in SIMULATORS:  # of any size: `load` makes small ones in memory
+        _prepare_simulated(Simulated.of(name, options), folder)
+    return load(spec, data_dir=data_dir)
 
 
 def parse(spec: str) -> tuple[str, str, dict[str, str]]:
@@ -116,24 +136,37 @@ def _simulated(simulated: "Simulated", data_dir: Path, limit: int | None) -> Sou
     if total <= IN_MEMORY and not store.is_prepared(folder):
         _check_limit(simulated.spec, sizes(total), limit, 10)
         return simulated.in_memory(limit)
+    return store.open_source(_prepare_simulated(simulated, data_dir))
+
+
+def _prepare_simulated(simulated: "Simulated", data_dir: Path) -> Path:
+    from tfsci.data import datasets
+
+    folder = datasets.folder_of(simulated, data_dir)
     prepare = functools.partial(datasets.prepare_simulated, simulated, data_dir)
     store.ensure(folder, prepare, simulated.spec)
-    return store.open_source(folder)
+    return folder
 
 
-def _converted(spec: str, module, place: str, options: Mapping[str, int], data_dir: Path) -> Source:
+def _place_of_converted(
+    spec: str, module, path: Path, options: Mapping[str, int], data_dir: Path
+) -> Path:
     from tfsci.data import convert
 
-    path = Path(place).expanduser().absolute()
-    key = convert.fingerprint(module.files(path), options)
-    kind = spec.partition(":")[0]
     of_path = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    home = data_dir / kind / f"{re.sub(r'[^A-Za-z0-9._-]', '_', path.stem)}-{of_path}"
-    folder = home / key
+    name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', path.stem)}-{of_path}"
+    key = convert.fingerprint(module.files(path), options)
+    return data_dir / spec.partition(":")[0] / name / key
+
+
+def _converted(spec: str, module, path: Path, options: Mapping[str, int], data_dir: Path) -> Source:
+    from tfsci.data import convert
+
+    folder = _place_of_converted(spec, module, path, options, data_dir)
 
     def prepare():
-        for old in home.glob("*/"):  # of files that have changed since
-            if old.name.partition(".")[0] != key:
+        for old in folder.parent.glob("*/"):  # of files that have changed since
+            if old.name.partition(".")[0] != folder.name:
                 store.remove(old)
         convert.convert(spec, module.collect(path, **options), folder)
 
@@ -144,29 +177,37 @@ def _converted(spec: str, module, place: str, options: Mapping[str, int], data_d
 def _npz(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> Source:
     from tfsci.data import npz
 
-    return _converted(spec, npz, place, whole_options(spec, options, "classes"), data_dir)
+    given = whole_options(spec, options, "classes")
+    return _converted(spec, npz, _path(place), given, data_dir)
 
 
 def _folder(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> Source:
-    from tfsci.data import direct, images
+    from tfsci.data import direct
 
-    keep = {key: value for key, value in options.items() if key != "convert"}
-    given = whole_options(spec, keep, "size")
-    match options.get("convert", "yes"):
-        case "yes":
-            return _converted(spec, images, place, given, data_dir)
-        case "no":
-            collection = images.collect(Path(place).expanduser().absolute(), **given)
-            return direct.source(spec, collection)
-        case value:
-            raise ValueError(f"--data {spec}: convert={value}: expected yes or no")
+    module, path, given = _images(spec, place, options)
+    folder = _place_of_converted(spec, module, path, given, data_dir)
+    if store.is_prepared(folder):
+        return replace(store.open_source(folder), name=spec)
+    elsewhere = [] if data_dir == store.data_dir() else ["--data-dir", str(data_dir)]
+    kept_by = shlex.join(["tfsci", "data", "prepare", spec, *elsewhere])
+    return direct.source(spec, module.collect(path, **given), kept_by)
+
+
+def _images(spec: str, place: str, options: Mapping[str, str]):
+    from tfsci.data import images
+
+    return images, _path(place), whole_options(spec, options, "size")
+
+
+def _path(place: str) -> Path:
+    return Path(place).expanduser().absolute()
 
 
 def _text(spec: str, place: str, options: Mapping[str, str], data_dir: Path) -> Source:
     from tfsci.data import text
 
     given = whole_options(spec, options, "length")
-    splits = text.splits(Path(place).expanduser().absolute(), **given)
+    splits = text.splits(_path(place), **given)
     return Source(spec, *splits, text.VOCABULARY_SIZE, measure="loss")
 
 

@@ -36,6 +36,7 @@ class Collection:
             integers from 0; raises a ValueError that names the file.
         num_classes: Number of classes where it is known before all is read.
         class_names: Where the files say them.
+        unreadable: What is wrong with the first file that can't be opened, where there is one.
     """
 
     parts: tuple[Part, ...]
@@ -44,3 +45,4 @@ class Collection:
     read: Callable[[Part], tuple[np.ndarray, np.ndarray]]
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    unreadable: Exception | None = None

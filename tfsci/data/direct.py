@@ -1,6 +1,7 @@
 """People's files as they lie: read, and decoded, each time a batch needs them.
 
-For sets that are too large to be kept twice, and to see what it costs not to convert them.
+Pictures are kept as they come, as decoded they take many times the space; a training that waits for
+them is told to convert them once.
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +20,12 @@ class Files:
     Attributes:
         collection: What reads a file.
         rows: Index of each sample's file among the collection's parts.
+        kept_by: The command after which nothing is left to decode.
     """
 
     collection: Collection
     rows: np.ndarray
+    kept_by: str
 
     @property
     def num_samples(self) -> int:
@@ -55,22 +58,26 @@ class Files:
             y.set_shape(rows.shape)
             return as_input(x), y
 
+        decode.kept_by = self.kept_by  # for `tfsci.profile`
         return decode
 
 
-def source(spec: str, collection: Collection) -> Source:
+def source(spec: str, collection: Collection, kept_by: str) -> Source:
     """Returns a set whose samples are a file each, in the splits that converting it would give.
 
     Args:
         spec: The data spec.
         collection: Whose parts are a sample each and know their labels.
+        kept_by: As in `Files`.
 
     Raises:
-        ValueError: A class is in one split alone.
+        ValueError: A file can't be opened, or a class is in one split alone.
     """
+    if collection.unreadable:  # rather than after hours, where it is one to test with
+        raise collection.unreadable
     labels = np.array([part.label for part in collection.parts])
     given = np.array([SPLITS.index(p.split) if p.split else -1 for p in collection.parts])
     rows = split_rows(labels, given)
     check_classes(spec, labels, rows, collection)
-    splits = (Files(collection, rows[name]) for name in SPLITS)
+    splits = (Files(collection, rows[name], kept_by) for name in SPLITS)
     return Source(spec, *splits, collection.num_classes, class_names=collection.class_names)

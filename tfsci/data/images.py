@@ -77,6 +77,7 @@ def collect(path: Path, size: int | None = None) -> Collection:
         read=reader.read,
         num_classes=len(class_names),
         class_names=tuple(class_names),
+        unreadable=first_error,
     )
 
 

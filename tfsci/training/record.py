@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfsci.data.direct import Files
 from tfsci.data.source import Source
 from tfsci.data.stream import Streamed
 from tfsci.distributed import facts
@@ -54,6 +55,8 @@ def headline(
     ]
     if isinstance(source.train, Streamed):
         parts.append("streamed: which samples share a batch depends on the number of ranks")
+    if isinstance(source.train, Files):
+        parts.append(f"files decoded in every epoch; to do so once: {source.train.kept_by}")
     if options.accumulate > 1:
         parts.append(f"updates of {options.accumulate} × {options.batch_size} samples")
     if options.precision != "float32":
