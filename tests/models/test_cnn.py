@@ -41,7 +41,26 @@ class TestParameters:
         }
         assert model.get_layer("dropout").rate == 0.25
 
+    @pytest.mark.parametrize(
+        ("shape", "channels", "flattened"),
+        [
+            ((64, 64, 3), [32, 64], 16 * 16 * 64),
+            ((65, 40, 3), [32, 64, 64], 9 * 5 * 64),
+            ((128, 128, 1), [32, 64, 64], 16 * 16 * 64),
+            ((224, 224, 3), [32, 64, 64, 64], 14 * 14 * 64),
+        ],
+    )
+    def test_small_halves_a_large_image_until_it_is_small_enough_to_flatten(
+        self, shape, channels, flattened
+    ):
+        model = models.build("cnn", input_shape=shape, num_classes=3)
+        convolutions = [layer for layer in model.layers if layer.name.startswith("conv")]
+        assert [layer.filters for layer in convolutions] == channels
+        assert model.get_layer("dense_1").count_params() == (flattened + 1) * 128
+
     def test_channels_are_the_callers(self):
+        model = models.build("cnn", channels=(3, 5), input_shape=(224, 224, 1), num_classes=2)
+        assert model.get_layer("flatten").output.shape == (None, 56 * 56 * 5)
         model = models.build(
             "cnn", variant="pooled", channels=(3, 12), input_shape=(8, 8, 1), num_classes=2
         )

@@ -21,6 +21,8 @@ class Variant:
             convolution; fewer where they do not divide the channels, 0 for none.
         activation: After each convolution and hidden layer.
         average: Whether the image is averaged away before the dense layers, or flattened.
+        most_flattened: Largest side of what is flattened; a larger image is halved by further
+            convolutions, as wide as the last. None for any.
         units: Units of each hidden dense layer.
         dropout: Fraction of features dropped before the logits.
     """
@@ -30,6 +32,7 @@ class Variant:
     groups: int = 0
     activation: str = "relu"
     average: bool = False
+    most_flattened: int | None = None
     units: tuple[int, ...] = ()
     dropout: float = 0.0
 
@@ -37,7 +40,9 @@ class Variant:
 VARIANTS = {
     # Smooth all through: where a ReLU or a maximum flips by rounding, runs that add up the same
     # gradients in another order part, so no two strategies could be told equal to six digits.
-    "small": Variant((32, 64), "stride", activation="gelu", units=(128,), dropout=0.25),
+    "small": Variant(
+        (32, 64), "stride", activation="gelu", most_flattened=16, units=(128,), dropout=0.25
+    ),
     # For what is all over the image and nowhere in particular, such as how much of it is damaged.
     # Groups, not batches, are normalised (Wu and He 2018): no sample depends on its neighbours, so
     # ranks need not agree on anything but gradients.
@@ -62,7 +67,8 @@ def build(
         input_shape: Height, width and channels of an image, without the batch.
         num_classes: Number of classes, at least 2.
         variant: A row of `VARIANTS`.
-        channels: Channels of each convolution; the variant's own by default.
+        channels: Channels of each convolution; by default the variant's own, and for a large image
+            as many more as it takes to halve it to what is flattened.
         dropout: Fraction of features dropped, 0 … 1; the variant's own by default.
 
     Returns:
@@ -73,10 +79,13 @@ def build(
             out of range.
     """
     row = checks.variant("cnn", VARIANTS, variant)
-    channels = row.channels if channels is None else checks.wholes("channels", channels)
+    input_shape = checks.image("cnn", input_shape)
+    if channels is None:
+        channels = _deep_enough(row, max(input_shape[:2]))
+    else:
+        channels = checks.wholes("channels", channels)
     rate = checks.fraction("dropout", row.dropout if dropout is None else dropout)
     num_classes = checks.whole("num_classes", num_classes, least=2)
-    input_shape = checks.image("cnn", input_shape)
     smallest = 2 ** len(channels)
     if min(input_shape[:2]) < smallest:
         raise ValueError(
@@ -107,3 +116,11 @@ def build(
         x = layers.Dropout(rate, name="dropout")(x)
     outputs = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name=f"cnn_{variant.replace('-', '_')}")
+
+
+def _deep_enough(row: Variant, side: int) -> tuple[int, ...]:
+    """Returns the channels of the convolutions that an image of so many pixels a side needs."""
+    if row.most_flattened is None:
+        return row.channels
+    depth = max(len(row.channels), math.ceil(math.log2(side / row.most_flattened)))
+    return row.channels + row.channels[-1:] * (depth - len(row.channels))
