@@ -8,12 +8,18 @@ from tfsci.profile.ranks import compare, own_seconds
 from tfsci.profile.remedies import remedies
 
 
-def host(name="rank0", marker="train", compiled=None, started=1.0, **parts):
+def host(
+    name="rank0", marker="train", compiled=None, started=1.0, hidden=0, gathered=0.0, devices=0,
+    **parts,
+):  # fmt: skip
     kinds = ("compile", "compute", "communication", "copy", "input", "dispatch", "python")
     times = {kind: parts.get(kind, 0) * 1e-3 for kind in kinds}
     return SimpleNamespace(
         name=name, marker=marker, steps=9, step_seconds=sum(times.values()),
-        compiled=compiled or {}, breakdown=SimpleNamespace(parts=times, started=started),
+        compiled=compiled or {}, devices=devices, breakdown=SimpleNamespace(
+            parts=times, started=started, gathered=gathered,
+            communication_total=times["communication"] + hidden * 1e-3,
+        ),
     )  # fmt: skip
 
 
@@ -21,7 +27,28 @@ def test_an_exchange_is_halved_by_twice_the_batch():
     first, second = remedies("communication-bound", host(compute=4, communication=6))
     assert first.predicted_speedup == pytest.approx(10 / 7)
     assert not first.upper_bound
+    assert "accumulate" in first.where
     assert "compression" in second.where and second.upper_bound
+    assert second.predicted_speedup == pytest.approx(10 / 7)
+    assert "100 MB/s" in second.what
+    assert not any("MB/s" in c.what for c in remedies("communication-bound", host(
+        compute=4, communication=6, devices=1)))  # fmt: skip
+
+
+def test_what_hides_behind_back_propagation_is_halved_too_and_accumulated_does_not_hide():
+    # 10 ms of exchange, 4 of them hidden: in 16 bits 5, of which 4 may be hidden.
+    found = remedies("communication-bound", host(compute=4, communication=6, hidden=4))
+    compressed, larger = found
+    assert compressed.predicted_speedup == pytest.approx(10 / 5)
+    assert larger.predicted_speedup == pytest.approx(10 / 7)
+    assert "accumulate" not in larger.where  # 4 + 10 / 2
+
+
+def test_what_is_gathered_is_not_halved():
+    (found,) = remedies("communication-bound", host(compute=4, communication=6, gathered=0.5))
+    assert found.where == ".batch(2 * batch_size)"
+    assert found.predicted_speedup == pytest.approx(10 / 8.5)
+    assert remedies("communication-bound", host(compute=4, communication=6, gathered=0.95)) == ()
 
 
 def test_python_between_steps_is_told_from_starting_operations():

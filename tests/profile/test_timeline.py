@@ -176,6 +176,36 @@ class TestSuggestions:
         assert found.suggestion.environ == {"HOROVOD_FUSION_THRESHOLD": str(4 << 20)}
         assert "save up to 58 ms" in found.suggestion.why  # 29 of 30 messages
 
+    def test_tensors_that_share_a_message_may_wait_for_more_to_share_it(self, written):
+        def pairs(t):
+            for lane in (1, 2, 3):
+                yield b("NEGOTIATE_ALLREDUCE", lane, t)
+                yield e(lane, t)
+            for start, lanes in ((0, (1, 2)), (30_000, (3,))):
+                yield from (b("ALLREDUCE", lane, t + start) for lane in lanes)
+                yield from (b("GLOO_ALLREDUCE", lane, t + start) for lane in lanes)
+                yield from (e(lane, t + start + 20_000) for lane in lanes)
+                yield from (e(lane, t + start + 20_000, "[128]") for lane in lanes)
+
+        found = timeline.digest(written(pairs(i * PERIOD) for i in range(6)))
+        assert found.suggestion.environ == {"HOROVOD_FUSION_THRESHOLD": str(4 << 20)}
+        assert "1.5 tensors share a message" in found.suggestion.why
+        assert "try HOROVOD_CYCLE_TIME=10" in found.suggestion.why
+
+    @pytest.mark.parametrize(("seconds", "where"), [(0.050, "time; "), (0.005, "time; on GPUs ")])
+    def test_16_bits_are_for_links_slower_than_adding_up(self, written, seconds, where):
+        def large(t):
+            yield b("NEGOTIATE_ALLREDUCE", 1, t)
+            yield e(1, t)
+            yield b("ALLREDUCE", 1, t)
+            yield b("GLOO_ALLREDUCE", 1, t)
+            yield e(1, t + int(1e6 * seconds))
+            yield e(1, t + int(1e6 * seconds), TENSORS[1][1])
+
+        found = timeline.digest(written(large(int(i * 1e6 * 2 * seconds)) for i in range(6)))
+        assert found.suggestion.verdict == "slow-exchange"
+        assert f"{where}--compression fp16" in found.suggestion.why
+
     def test_what_it_says_has_at_most_three_lines(self, written):
         for kind in (steps(), steps(late=40_000, told=False), steps(late=900, told=False)):
             advice = timeline.digest(written(kind)).text.rpartition("\n\n")[2]
@@ -274,6 +304,14 @@ class TestRealRanks:
         fused = average(**alone.suggestion.environ)
         assert alone.messages == alone.tensors * 46
         assert fused.messages <= 5
+        assert alone.exchange_seconds / fused.exchange_seconds >= 1.3
+
+    def test_what_is_suggested_where_the_threshold_is_large_helps(self, average):
+        alone = average(ALONE="1")  # under `choose`, which fuses within buckets only
+        assert alone.messages == alone.tensors * 46
+        assert "Then HOROVOD_DISABLE_GROUP_FUSION=0" in alone.suggestion.why
+        fused = average(ALONE="1", HOROVOD_DISABLE_GROUP_FUSION="0")
+        assert fused.messages <= 23
         assert alone.exchange_seconds / fused.exchange_seconds >= 1.3
 
     @pytest.mark.parametrize("slow", [0, 1])

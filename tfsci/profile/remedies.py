@@ -9,6 +9,11 @@ _TOGETHER = 10
 _EAGER = 30
 # Keras and a plain loop take less time for a step than this; what is longer is the user's.
 _OWN_PYTHON = 5e-3
+# Where more of the exchange gathers, what is gathered may be factors of dense gradients, which
+# neither an accumulated nor a compressed gradient has (`tfsci.distributed.averaging`).
+_GATHERS = 0.1
+# Between what two ways to exchange half as often gain; less is not worth telling them apart.
+_ALIKE = 0.05
 
 
 def remedies(verdict: str, host: Host) -> tuple[Change, ...]:
@@ -83,19 +88,27 @@ def _compile(host: Host):
 
 def _communication(host: Host):
     step, shown = host.step_seconds, host.breakdown.parts["communication"]
-    yield (
-        "exchange gradients half as often, in examples per second: twice the batch, or two "
-        "batches for an update",
-        ".batch(2 * batch_size), or --accumulate 2",
-        step - shown / 2,
-        False,
-    )
-    yield (
-        "send gradients in 16 bits",
-        "hvd.DistributedOptimizer(..., compression=hvd.Compression.fp16), or --compression fp16",
-        step - shown / 2,
-        True,
-    )
+    total, gathered = host.breakdown.communication_total, host.breakdown.gathered
+    # What is gathered grows with the batch.
+    larger = step - (1 - gathered) * shown / 2
+    # An accumulated gradient is whole when back-propagation has ended: nothing hides its exchange.
+    accumulated = step - shown + total / 2
+    what, where = "exchange gradients half as often, in examples per second: twice the batch", ""
+    if gathered < _GATHERS and accumulated - larger < _ALIKE * step:
+        what, where = f"{what}, or two batches for an update", ", or --accumulate 2"
+    if gathered < 1 - _GATHERS:
+        yield what, f".batch(2 * batch_size){where}", larger, False
+    if gathered < _GATHERS:
+        yield (
+            # Measured over Gloo: beyond that, adding up in software takes longer than it saves.
+            "send gradients in 16 bits"
+            + ", over a link of less than 100 MB/s" * (not host.devices),
+            "hvd.DistributedOptimizer(..., compression=hvd.Compression.fp16), or --compression "
+            "fp16",
+            # What is hidden now is half as long then, and hides as much.
+            step - min(shown, total / 2),
+            True,
+        )
 
 
 def _copy(host: Host):
