@@ -1,6 +1,7 @@
 """Pipelines whose bottleneck is known, and loops over them."""
 
 import dataclasses
+import functools
 import re
 import time
 
@@ -17,8 +18,9 @@ POSITIONS = ("source", "first map", "second map", "map of batches", "last map")
 class Plan:
     """One slow stage, or two, before a model that takes `model` seconds for a step.
 
-    The slow stage takes `cost` seconds a step: it sleeps, computes in Python, or sorts in
-    TensorFlow.
+    The slow stage takes `cost` seconds a step: it sleeps, computes in Python or, without its lock,
+    in NumPy, or sorts in TensorFlow. The model sleeps, as if a device computed, or `computes` on
+    all cores.
     """
 
     kind: str
@@ -29,6 +31,7 @@ class Plan:
     threads: int | None = None
     prefetch: bool = True
     second: tuple[int, float] | None = None
+    computes: bool = False
 
     def applied(self, change):
         """Returns the plan with a change as a reader of the advice would make it."""
@@ -66,14 +69,19 @@ class Plan:
 
         @tf.function
         def train_step(x):
-            return tf.reduce_sum(tf.cast(x, tf.float32))
+            result = tf.reduce_sum(tf.cast(x, tf.float32))
+            return result + tf.reduce_sum(_products(products)) if self.computes else result
 
+        products = max(1, round(self.model / _seconds_of_a_product())) if self.computes else 0
         ends, batches = [], iter(self.dataset())
         for _ in range(steps + 6):
             if tracer:
                 tracer.begin_step()
-            train_step(next(batches))
-            time.sleep(self.model)  # as a device that computes
+            loss = train_step(next(batches))
+            if self.computes:
+                float(loss)
+            else:
+                time.sleep(self.model)  # as a device that computes
             if tracer:
                 tracer.end_step()
             ends.append(time.perf_counter())
@@ -86,6 +94,8 @@ class Plan:
 
 
 def _work(kind, seconds):
+    if kind == "numpy":
+        return _sort_in_numpy
     if kind != "python":
         return time.sleep
 
@@ -142,15 +152,43 @@ def _sorts(values, number):
     )[1]  # fmt: skip
 
 
-_sort = []
+def _products(number):
+    square = tf.ones((512, 512))
+    return tf.while_loop(
+        lambda i, _: i < number, lambda i, x: (i + 1, tf.matmul(x, square) / 512), (0, square),
+        parallel_iterations=1,
+    )[1]  # fmt: skip
 
 
+_VALUES = np.random.default_rng(0).random(40_000, np.float32)
+
+
+def _sort_in_numpy(seconds):
+    for _ in range(max(1, round(seconds / _seconds_of_a_sort_in_numpy()))):
+        np.sort(_VALUES, kind="heapsort")
+
+
+def _timed(function, number):
+    """Returns the seconds of one of so many things that a function does, after a first few."""
+    function(2)
+    start = time.perf_counter()
+    function(number)
+    return (time.perf_counter() - start) / number
+
+
+@functools.cache
 def _seconds_of_a_sort():
-    if not _sort:
-        timed = tf.function(_sorts)
-        values = tf.reverse(tf.range(40_000.0), [0])
-        timed(values, tf.constant(1))
-        start = time.perf_counter()
-        timed(values, tf.constant(20))
-        _sort.append((time.perf_counter() - start) / 20)
-    return _sort[0]
+    sorts = tf.function(_sorts)
+    values = tf.reverse(tf.range(40_000.0), [0])
+    return _timed(lambda number: sorts(values, tf.constant(number)), 20)
+
+
+@functools.cache
+def _seconds_of_a_sort_in_numpy():
+    return _timed(lambda number: [np.sort(_VALUES, kind="heapsort") for _ in range(number)], 40)
+
+
+@functools.cache
+def _seconds_of_a_product():
+    products = tf.function(_products)
+    return _timed(lambda number: products(tf.constant(number)), 40)

@@ -74,6 +74,27 @@ def test_an_all_reduce_counts_where_compute_does_not_hide_it():
     assert found.communication_total == pytest.approx(550e-6)
 
 
+def test_what_gathers_is_told_from_what_adds_up_by_when_it_travels():
+    space = Space()
+    plane = steps(space.plane(), 10, 1000, compute=100)
+    for i in range(10):
+        # All are ready at 200; one travels after the other, for 100, 300 and 200.
+        ends = {"HorovodAllgather": 300, "HorovodGroupedAllreduce": 600, "HorovodAllreduce": 800}
+        for kind, end in ends.items():
+            stats = {"name": kind, "kernel_type": kind, "step_id": i}
+            at = i * 1000
+            plane.add("tf_Compute/1", "ExecutorState::ProcessAsync::Start", at + 200, 5, **stats)
+            plane.add("hvd", "ExecutorState::ProcessAsync::Done", at + end - 10, 10, **stats)
+    parts, found = parts_of(space)
+    assert parts["communication"] == pytest.approx(600)
+    assert found.gathered == pytest.approx(100 / 600)
+    gpu = space.plane("/device:GPU:0")
+    for i in range(10):
+        gpu.add("Stream #15", "ncclDevKernel_AllReduce_Sum_f32", i * 1000 + 200, 300)
+        gpu.add("Stream #15", "ncclDevKernel_AllGather_RING_LL", i * 1000 + 500, 100)
+    assert parts_of(space)[1].gathered == pytest.approx(100 / 400)
+
+
 def test_on_a_gpu_the_streams_count_and_not_what_the_host_starts():
     space = Space()
     plane = steps(space.plane(), 10, 1000, wait=250, compute=700)

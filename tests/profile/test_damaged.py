@@ -26,9 +26,14 @@ def sound():
         plane.add("b", "InstantiatedCapturedFunction::RunAsync", start + 20, 5, id=i)
         plane.add("c", "ExecutorState::Process", start + 30, 700, id=i)
         plane.add("c", "x:Cast", start + 40, 600)
+    for i in range(6):
+        plane.add("d", "tfsci.cpu", i * 1000, 1, used_us=i * 900)
     plane.add("python", "step", 5000, 9, tf_function_call="traced-xla", tracing_count="2")
     own = space.plane("/tfsci:process")
-    own.own(wall_seconds=0.01, cpu_seconds=0.01, worker_ready_seconds=0.005, cores=2.0)
+    own.own(
+        wall_seconds=0.01, cpu_seconds=0.01, core_wait_seconds=0.01, worker_ready_seconds=0.005,
+        cores=2.0,
+    )  # fmt: skip
     return space
 
 

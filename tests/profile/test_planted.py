@@ -4,6 +4,7 @@ import os
 import random
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from planted import POSITIONS, Plan
@@ -118,6 +119,26 @@ def test_a_predicted_rate_is_reached(tmp_path, position, cost):
         (change, *_) = report.changes
         measured = plan.seconds() / plan.applied(change).seconds(60)
         ratios.append(change.predicted_speedup / measured)
+        if abs(ratios[-1] - 1) < 0.15:
+            return
+    pytest.fail(f"predicted over measured: {ratios}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cost", "model"), [(0.04, 0.01), (0.06, 0.02), (0.08, 0.01)])
+def test_a_predicted_rate_is_reached_where_the_model_computes_on_the_same_cores(
+    tmp_path, cost, model
+):
+    plan, ratios = Plan("numpy", 1, cost, model, computes=True), []
+    while len(ratios) < 3:
+        report = plan.report(tmp_path / str(len(ratios)))
+        first = report.changes[0]
+        assert "num_parallel_calls=2" in first.where
+        changed = plan.applied(first)
+        # In turn, since the machine's speed drifts.
+        pairs = [(plan.seconds(), changed.seconds()) for _ in range(3)]
+        before, after = np.median(pairs, axis=0)
+        ratios.append(first.predicted_speedup * after / before)
         if abs(ratios[-1] - 1) < 0.15:
             return
     pytest.fail(f"predicted over measured: {ratios}")

@@ -40,14 +40,30 @@ def test_the_newest_run_is_read_with_all_its_hosts(tmp_path):
 
 def test_cpu_time_comes_from_the_plane_of_our_own(tmp_path):
     space = Space()
-    steps(space.plane(), 9, 1000, compute=200)
+    plane = steps(space.plane(), 9, 1000, compute=200)
+    for i in range(19):  # two cores
+        plane.add("look", "tfsci.cpu", 500 * i, 1, used_us=1000 * i)
     space.plane("/tfsci:process").own(
-        wall_seconds=0.010, cpu_seconds=0.020, worker_ready_seconds=0.015, cores=4.0
-    )
+        wall_seconds=0.010, cpu_seconds=0.018, core_wait_seconds=0.009, worker_ready_seconds=0.015,
+        busy_seconds=0.028, cores=4.0,
+    )  # fmt: skip
     host = load(write(tmp_path, space.bytes())).hosts[0]
     assert (host.cores, host.share) == (4, pytest.approx(0.7))  # 7 steps of 1 ms in 10 ms
     assert host.cpu_seconds_per_step == pytest.approx(0.002)
+    assert host.core_wait_ratio == pytest.approx(0.5)
+    assert host.free_cores == pytest.approx(3)  # others have used one
     assert host.pipeline_ready_seconds_per_step == pytest.approx(0.0015 - 0.0002)
+
+
+def test_cpu_time_between_the_steps_is_not_theirs(tmp_path):
+    space = Space()
+    plane = space.plane()
+    for i in range(12):  # after the sixth comes a validation of 5 ms
+        plane.add("python", "train", 1000 * i + (5000 if i > 5 else 0), 900, step_num=i)
+    for ms, used in ((0, 0), (6, 6), (11, 16), (17, 22)):  # which uses two cores, the steps one
+        plane.add("look", "tfsci.cpu", 1000 * ms, 1, used_us=1000 * used)
+    host = load(write(tmp_path, space.bytes())).hosts[0]
+    assert host.cpu_seconds_per_step == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.99])

@@ -6,16 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import shims
 
 # Every read of a TFRecord file takes as long as SLOW_READ says, in microseconds.
 SHIM = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 static void hold(int file) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -58,14 +52,11 @@ for batch in dataset.take(150):
 def test_reading_from_it_is_named_and_told_from_computing(tmp_path):
     import tensorflow as tf
 
-    (tmp_path / "shim.c").write_text(SHIM)
-    build = ["gcc", "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c", "-ldl"]
-    subprocess.run(build, check=True, cwd=tmp_path)
     with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
         for _ in range(60):
             writer.write(bytes(300_000))  # more than TensorFlow reads ahead
     (tmp_path / "train.py").write_text(SCRIPT)
-    environ = {**os.environ, "LD_PRELOAD": str(tmp_path / "shim.so"), "SLOW_READ": "8000"}
+    environ = {**os.environ, "LD_PRELOAD": shims.build(tmp_path, SHIM), "SLOW_READ": "8000"}
     command = [sys.executable, "-m", "tfsci.profile", "--json", "found.json"]
     result = subprocess.run(
         [*command, "train.py", "a.tfrecord"], env=environ, cwd=tmp_path, capture_output=True,

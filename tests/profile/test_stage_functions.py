@@ -38,6 +38,24 @@ def test_the_datasets_that_a_process_holds():
 CHAIN = (Link("Range"), Link("Map", "load"), Link("ParallelMap", "decode"), Link("Batch"))
 
 
+def test_a_dataset_that_is_not_yet_built_is_left_out():
+    made = tf.data.Dataset.range(8).map(decode)
+    begun = type(made).__new__(type(made))
+    assert "decode" in {x.function for c in datasets.parse(datasets.held()) for x in c}
+    assert begun is not made
+
+
+def test_a_function_may_say_what_keeps_its_results():
+    def load(x):
+        return x
+
+    load.kept_by = "make cache"
+    made = tf.data.Dataset.range(8).map(load).batch(2)
+    links = [x for c in datasets.parse(datasets.held()) for x in c if x.function == "load"]
+    assert "make cache" in {link.kept_by for link in links}
+    assert made is not None
+
+
 def test_a_chain_is_laid_along_the_numbers_of_a_trace():
     names = ["RangeDataset:7", "MapDataset:9", "fused(ParallelMapDatasetV2:12,BatchDatasetV2:13)"]
     found = datasets.functions([CHAIN], [*names, "PrefetchDataset:14", "no/number"])
@@ -54,7 +72,9 @@ def test_of_several_chains_the_one_that_agrees_is_taken():
     assert datasets.functions([], names) == datasets.functions([CHAIN], []) == {}
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "7", "[[7]]", '[[["a","b","c","d"]]]', b"\xff"])
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "7", "[[7]]", '[[["a","b","c","d","e"]]]', b"\xff"]
+)
 def test_what_is_no_list_of_chains_gives_none(text):
     assert datasets.parse(text) == ()
     assert signatures.parse(text) == {}

@@ -145,3 +145,19 @@ def test_what_only_passes_on_to_replicas_is_no_stage():
     mapped, rebatch, prefetch = stages_of(space, per_step=2)
     assert [s.kind for s in (mapped, rebatch, prefetch)] == ["Map", "Rebatch", "Prefetch"]
     assert [s.elements_per_step for s in (mapped, rebatch, prefetch)] == [1, 2, 2]
+
+
+def test_what_is_done_in_the_pauses_between_steps_is_told_from_the_rest():
+    path = f"{ROOT}::Prefetch"
+    space = Space()
+    plane = space.plane()
+    for i in range(20):  # works all the time
+        plane.add("python", path, i * 100, 1, buffer_limit=2)
+        plane.add("a", "PrefetchProduce", i * 100, 100)
+        plane.add("a", f"{path}::Map", i * 100, 98)
+    # Four steps of 300 µs, and after each a validation of 200.
+    windows = np.array([[500 * i, 500 * i + 300] for i in range(4)], np.int64) * 10**6
+    found = pipeline.Pipeline(space.planes()[0]).stages(windows, 1.0)
+    mapped = next(stage for stage in found if stage.kind == "Map")
+    assert mapped.in_steps == pytest.approx(1200 / 1800, rel=0.01)  # the last pause does not count
+    assert stages_of(space)[0].in_steps == 1

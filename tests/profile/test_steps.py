@@ -1,3 +1,4 @@
+import pytest
 from synthetic import Space, steps
 
 from tfsci.profile.steps import find
@@ -31,6 +32,17 @@ def test_the_outermost_function_marks_where_nothing_else_does():
         plane.add("python", "inner", i * 100 + 1, 70, **stats)
         plane.add("python", "metric", i * 100 + 90, 5, **stats)
     assert find(plane_of(space)).marker == "multi_step_on_iterator"
+
+
+def test_one_long_call_after_a_short_training_marks_no_steps():
+    space = Space()
+    plane = space.plane()
+    call = {"tf_function_call": "notTraced-nonXla", "tracing_count": "1"}
+    for i in range(8):
+        plane.add("python", "one_step", i * 100, 90, **call)
+    plane.add("python", "sample", 800, 5000, **call)
+    found = find(plane_of(space))
+    assert (found.marker, found.seen) == ("one_step", 8)
 
 
 def test_the_fetch_marks_in_a_loop_without_functions():
@@ -83,3 +95,27 @@ def test_a_validation_under_the_same_name_is_told_by_its_graph():
     windows = find(plane_of(space)).windows
     assert {int(end - start) for start, end in windows} == {100 * 10**6}
     assert len(windows) == 8 + 7 - 1 - 1  # no end of the first epoch, none of the second
+
+
+@pytest.mark.parametrize("waits", [60, 5])
+def test_a_validation_is_no_part_of_a_step_whether_it_waits_for_its_input_or_not(waits):
+    space = Space()
+    plane = space.plane()
+    for i in range(15):
+        start = i * 100 + i // 3 * (waits + 20)
+        plane.add("python", "train", start, 90, step_num=i)
+        plane.add("get", "IteratorGetNextOp::DoCompute", start + 1, 5)
+        if i % 3 == 2:  # the end of an epoch
+            plane.add("get", "IteratorGetNextOp::DoCompute", start + 95, waits)
+    windows = find(plane_of(space)).windows
+    assert {int(end - start) for start, end in windows} == {100 * 10**6}
+
+
+def test_a_wait_between_the_steps_is_no_pause_where_each_fetches_there():
+    space = Space()
+    plane = space.plane()
+    for i in range(10):
+        start = i * 100 + (300 if i > 6 else 0)
+        plane.add("python", "train", start, 40, step_num=i)
+        plane.add("get", "IteratorGetNextOp::DoCompute", start + 42, 350 if i == 6 else 50)
+    assert len(find(plane_of(space)).windows) == 8

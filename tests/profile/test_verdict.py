@@ -65,6 +65,28 @@ def test_the_verdict_follows_from_the_shares(made, verdict):
     assert report_of(made).verdict == verdict
 
 
+def test_a_stage_that_takes_the_cores_from_the_model_is_named():
+    made = space(compute=900, cost=800)
+    for i in range(13):  # 0.9 ms of the model, 0.8 of decoding and 0.2 besides, on two cores
+        steps_plane(made).add("look", "tfsci.cpu", i * 1000, 1, used_us=1900 * i)
+    own = {"wall_seconds": 0.012, "cpu_seconds": 0.0228, "core_wait_seconds": 0.0145}
+    made.plane("/tfsci:process").own(cores=2.0, **own)
+    found = report_of(made)
+    assert found.answer == (
+        "Compute-bound: all cores are busy, and Map(DecodeJpeg), stage 2 of 3, takes 34 % of their "
+        "time from the model"
+    )
+    assert (found.verdict, found.stage.kind) == ("compute-bound", "Map")
+    # Of its 0.79 ms 1 / (1 + 0.0145 / 0.0228) and 0.2 to be sure is CPU time, 0.64 ms. Without, the
+    # model's 0.9 ms are the 0.625 in which two cores do the 1.25 that are left.
+    assert found.changes[0].predicted_speedup == pytest.approx(1000 / 725, rel=0.02)
+    roomy = space(compute=900, cost=800)
+    for i in range(13):
+        steps_plane(roomy).add("look", "tfsci.cpu", i * 1000, 1, used_us=1900 * i)
+    roomy.plane("/tfsci:process").own(cores=4.0, **own)
+    assert "cores" not in report_of(roomy).answer
+
+
 def test_communication_and_compiling_are_named():
     made = space(compute=200)
     for i in range(12):

@@ -30,6 +30,7 @@ PARTS = ("compile", "compute", "communication", "copy", "input", "dispatch", "py
 SHOWN = 5
 
 _COMMUNICATION = re.compile(r"Horovod|Collective|Nccl|AllReduce", re.IGNORECASE)
+_GATHER = re.compile(r"(All|Collective)_?Gather", re.IGNORECASE)
 _NO_LAYER = re.compile(r"(Stateful)?PartitionedCall|gradient_tape|while|body|cond|__inference")
 _INPUT = re.compile(r"^(Iterator|OneShotIterator|MultiDeviceIterator|OptionalFromValue)")
 
@@ -48,6 +49,8 @@ class Breakdown:
         timeline: Of the first steps one after the other: (part, start, end), in seconds since the
             first of them; sorted, without the Python between.
         started: Operations that Python started one by one in a step; a function counts as one.
+        gathered: Share of the exchange that gathers rather than adds up, 0 to 1: what is gathered
+            is sparse, or factors of a gradient, and grows with the batch.
     """
 
     parts: dict[str, float]
@@ -57,6 +60,7 @@ class Breakdown:
     communication_total: float
     timeline: tuple[tuple[str, float, float], ...]
     started: float = 0.0
+    gathered: float = 0.0
 
 
 def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Breakdown:
@@ -99,7 +103,36 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     starts = np.searchsorted(windows[:, 0], host.spans[eager, 0], "right") - 1
     inside = (starts >= 0) & (host.spans[eager, 0] < windows[np.maximum(starts, 0), 1])
     started = float(inside.sum() / len(windows))
-    return Breakdown(parts, waits, operations, layers, float(hidden_or_not), timeline, started)
+    return Breakdown(
+        parts, waits, operations, layers, float(hidden_or_not), timeline, started,
+        _share_of_gathers(host, streams),
+    )  # fmt: skip
+
+
+def _share_of_gathers(host: Plane, streams) -> float:
+    """Returns the share of the exchange that gathers.
+
+    Messages travel one after the other: one that waits for its turn does not travel yet.
+    """
+    kernels = [d.spans[[i for i in found if "nccl" in _name(d, i)]] for d, found in streams]
+    gathers = [
+        d.spans[[i for i in found if "nccl" in _name(d, i) and _GATHER.search(_name(d, i))]]
+        for d, found in streams
+    ]
+    if not any(map(len, kernels)):
+        kernels, gathers = [_asynchronous(host, _COMMUNICATION)], [_asynchronous(host, _GATHER)]
+    every, some = np.concatenate(kernels), set(map(tuple, np.concatenate(gathers).tolist()))
+    if not len(every):
+        return 0.0
+    every = every[np.argsort(every[:, 1], kind="stable")]
+    before = np.r_[0, every[:-1, 1]]
+    travel = every[:, 1] - np.maximum(every[:, 0], before)
+    gathering = [tuple(span) in some for span in every.tolist()]
+    return float(travel[gathering].sum() / max(travel.sum(), 1))
+
+
+def _name(plane: Plane, index: int) -> str:
+    return plane.names[plane.event[index]].lower()
 
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):

@@ -9,8 +9,9 @@ that work at the same time, and delivers at the rate of the slowest:
               max(other sections, last section + consumer)  where it does not,
 
 and no step takes less than the CPU time that its work needs over the cores. The consumer is what a
-step takes without its wait for input where nothing disturbs it. The functions of all stages share
-one pool of threads.
+step takes without its wait for input where nothing disturbs it; where the model computes on cores
+that the pipeline takes a part of, less of a pipeline makes it faster. The functions of all stages
+share one pool of threads.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ import numpy as np
 
 from tfsci.profile.pipeline import Stage
 from tfsci.profile.reading import Host
+from tfsci.profile.sharing import Shared
 
 # Why a stage is slow.
 CAUSES = {
@@ -46,6 +48,9 @@ _UNDISTURBED = 0.1
 # A process that uses this share of its cores has none to spare; what the pipeline may take of that.
 _BUSY, _MUCH_OF_CPU = 0.9, 0.25
 
+# How far off the CPU time of a stage may be: what it gains to leave it out is a bound.
+_SHARE_ERROR = 0.2
+
 # A stage that uses less CPU time than this share of its time waits for something else.
 _WAITS_BELOW = 0.25
 # The same of one that reads files, by the CPU time of all threads: some look for work in vain.
@@ -61,25 +66,25 @@ class Model:
         consumer: Seconds of a step without its wait for input.
         pool_threads: Threads that run the pipeline's functions; None where not known.
         cores: CPU cores; None where not known.
-        cpu_seconds: CPU time of the process for a step; None where not known.
         traced_step: Seconds of a step in the trace; None where not known.
-        operations: Seconds of a step in the model's operations, on all threads of the CPU.
+        shared: How model and pipeline share the cores; None where that is not known.
         pipeline_ready_seconds: At most so long the pipeline's work for a step ran or was ready to.
         lock_share: Share of the time in which Python's lock was taken; None where not known.
         python_cpu_share: CPU time of Python functions as a share of their time; None where not
             known.
+        core_wait_ratio: Time that threads waited for a core over the CPU time that they got.
     """
 
     stages: tuple[Stage, ...]
     consumer: float
     pool_threads: int | None = None
     cores: int | None = None
-    cpu_seconds: float | None = None
-    operations: float = 0.0
     traced_step: float | None = None
+    shared: Shared | None = None
     pipeline_ready_seconds: float | None = None
     lock_share: float | None = None
     python_cpu_share: float | None = None
+    core_wait_ratio: float = 0.0
 
     @classmethod
     def of(cls, host: Host) -> "Model":
@@ -88,18 +93,18 @@ class Model:
         # longer because it starts on a core that has fallen asleep while it waited.
         own = np.subtract(host.seconds, host.breakdown.waits)
         consumer = max(float(np.quantile(own, _UNDISTURBED)), 1e-9)
-        return cls(
+        model = cls(
             stages=host.stages,
             consumer=consumer,
             traced_step=host.step_seconds,
             pool_threads=host.pool_threads,
             cores=host.cores,
-            cpu_seconds=host.cpu_seconds_per_step,
-            operations=0.0 if host.devices else sum(host.breakdown.operations.values()),
             pipeline_ready_seconds=host.pipeline_ready_seconds_per_step,
             lock_share=host.lock_share,
             python_cpu_share=host.python_cpu_share,
+            core_wait_ratio=host.core_wait_ratio or 0.0,
         )
+        return model.replace(shared=Shared.of(host, consumer, model.pipeline_cpu()))
 
     @property
     def works_ahead(self) -> bool:
@@ -109,8 +114,29 @@ class Model:
     @property
     def out_of_cores(self) -> bool:
         """Whether the process has used all of its cores, and the pipeline a good part of them."""
-        used = min(self.pipeline_ready_seconds or 0.0, self.cpu_seconds or 0.0)
-        return self._floor() > _BUSY * self.consumer and used > _MUCH_OF_CPU * self.cpu_seconds
+        busy = self._floor() > _BUSY * self.consumer
+        return bool(busy and self.pipeline_cpu() > _MUCH_OF_CPU * self._cpu_seconds())
+
+    def cpu_share(self, stage: Stage) -> float:
+        """Returns the part of the CPU time of a step that a stage takes."""
+        return self.cpu(stage) / self._cpu_seconds()
+
+    def pipeline_cpu(self) -> float:
+        """Returns the CPU time that the pipeline takes for a step."""
+        return sum(map(self.cpu, self.stages))
+
+    def cpu(self, stage: Stage) -> float:
+        """Returns the CPU time that a stage takes for a step."""
+        return _seconds(stage) * self.computing(stage)
+
+    def computing(self, stage: Stage) -> float:
+        """Returns the share of a stage's time that is CPU time, if anything more than there is."""
+        if self.waits(stage):
+            return 0.0
+        share = self.python_cpu_share if stage.runs_python else None
+        if share is None:  # like the process' threads on the mean
+            share = 1 / (1 + self.core_wait_ratio)
+        return min(share + _SHARE_ERROR, 1.0)
 
     def sections(self) -> dict[int, float]:
         """Returns the seconds per step of each section by the index of its last stage."""
@@ -119,7 +145,7 @@ class Model:
         for stage in self.stages:
             owner = self._owner(stage)
             inputs = self._inputs(stage)
-            alone = stage.seconds_per_step / self.workers(stage)
+            alone = _seconds(stage) / self.workers(stage)
             if not inputs and by_index[owner].kind.startswith("ParallelInterleave"):
                 alone /= by_index[owner].parallelism  # its inputs are read side by side
             serial[owner] = serial.get(owner, 0.0) + (0.0 if inputs else alone)
@@ -137,7 +163,8 @@ class Model:
         last = 0.0 if self.works_ahead else sections.pop(self._last(), 0.0)
         if self.traced_step and any(stage.filling > _FILLS_ABOVE for stage in self.stages):
             return self.traced_step  # as long as that goes on, and nothing else is the limit
-        return max([*sections.values(), self._pool_seconds(), last + self.consumer, self._floor()])
+        own = last + self._own_seconds()
+        return max([*sections.values(), self._pool_seconds(), own, self._floor()])
 
     def slowest(self) -> Stage | None:
         """Returns the stage that takes most of the slowest section."""
@@ -146,7 +173,7 @@ class Model:
             return None
         section = max(sections, key=sections.get)
         mine = [stage for stage in self.stages if self._owner(stage) == section]
-        slowest = max(mine, key=lambda stage: stage.seconds_per_step / self.workers(stage))
+        slowest = max(mine, key=lambda stage: _seconds(stage) / self.workers(stage))
         filling = (s for s in self.stages if s.filling > _FILLS_ABOVE)
         return next((s for s in filling if slowest.path.startswith(s.path)), slowest)
 
@@ -155,7 +182,7 @@ class Model:
         slowest, step = self.slowest(), self.step_seconds()
         if step <= self._floor():
             return "the CPU: all its cores are busy"
-        if slowest is None or self.input_seconds() < self.consumer:
+        if slowest is None or self.input_seconds() < self._own_seconds():
             return "the model's step"
         return slowest.name
 
@@ -207,14 +234,10 @@ class Model:
 
     def without(self, *stages: Stage) -> "Model":
         """Returns the model where these stages have no work left, nor use the CPU for it."""
-        model, saved = self, 0.0
+        model = self
         for stage in stages:
             model = model.replace(stage, self_seconds=0.0)
-            saved += 0.0 if self.waits(stage) else stage.seconds_per_step
-        if not self.cpu_seconds:
-            return model
-        saved = min(saved, self.pipeline_ready_seconds or 0.0)
-        return model.replace(cpu_seconds=max(self.cpu_seconds - saved, 0.0))
+        return model
 
     def replace(self, stage: Stage | None = None, **values: object) -> "Model":
         """Returns the model with other values for a stage, or for itself without one."""
@@ -227,19 +250,22 @@ class Model:
 
     def _pool_seconds(self) -> float:
         """Returns the time that the pool's threads need for a step's functions."""
-        work = sum(stage.seconds_per_step for stage in self.stages if is_map(stage))
+        work = sum(_seconds(stage) for stage in self.stages if is_map(stage))
         return work / self.pool_threads if self.pool_threads else 0.0
+
+    def _own_seconds(self) -> float:
+        """Returns what a step takes without its wait for input, by what the pipeline computes."""
+        if not self.shared or not self.shared.pipeline_seconds:
+            return self.consumer
+        gone = max(1 - self.pipeline_cpu() / self.shared.pipeline_seconds, 0.0)
+        return max(self.consumer - gone * self.shared.lost_seconds, 1e-9)
 
     def _floor(self) -> float:
         """Returns the time of a step if nothing but CPU time is short."""
-        if not self.cpu_seconds or not self.cores:
-            return 0.0
-        # TensorFlow's idle threads look for work a while before they sleep: of what the process has
-        # used that counts which something asked for.
-        asked = self.operations + sum(
-            stage.seconds_per_step for stage in self.stages if not self.waits(stage)
-        )
-        return min(self.cpu_seconds, asked) / self.cores
+        return self._cpu_seconds() / self.shared.cores if self.shared else 0.0
+
+    def _cpu_seconds(self) -> float:
+        return self.shared.model_seconds + self.pipeline_cpu() if self.shared else 0.0
 
     def _last(self) -> int:
         return self.stages[-1].index if self.stages else 0
@@ -254,6 +280,14 @@ class Model:
     def _inputs(self, stage: Stage) -> bool:
         """Whether its work is done apart from the thread that feeds it: by a pool of workers."""
         return stage.own_thread and not stage.kind.startswith("Prefetch")
+
+
+def _seconds(stage: Stage) -> float:
+    """Returns the time that a stage's elements for a step take of it, one after the other.
+
+    What it works on in the pauses between steps, a validation's, takes none.
+    """
+    return stage.seconds_per_step * stage.in_steps
 
 
 def is_map(stage: Stage) -> bool:

@@ -191,14 +191,30 @@ def _read_ahead(model: Model, stage: Stage) -> _Candidate | None:
     )
 
 
+def _prepare(model: Model, stage: Stage) -> _Candidate | None:
+    if not stage.kept_by:
+        return None
+    return _Candidate(
+        _kept(model, stage),
+        f"do the work of {stage.name} once, before the training",
+        stage.kept_by,
+        upper_bound=True,
+    )
+
+
+def _kept(model: Model, stage: Stage) -> Model:
+    """Returns the model where a stage has nothing to do, nor do those that feed it."""
+    return model.without(
+        *(s for s in model.stages if s == stage or s.path.startswith(stage.path + "::"))
+    )
+
+
 def _cache(model: Model, stage: Stage) -> _Candidate | None:
     """What comes out of the slow stage is kept, where memory allows."""
     if stage.kind.startswith(("Prefetch", "Shuffle", "MemoryCache", "Batch")):
         return None
-    # Nor do those that feed it work any more.
-    done = (s for s in model.stages if s == stage or s.path.startswith(stage.path + "::"))
     return _Candidate(
-        model.without(*done),
+        _kept(model, stage),
         f"keep what {stage.name} returns, if it fits into memory (from the second epoch on)",
         f".cache() after {stage.name}, stage {stage.index} of the pipeline",
         upper_bound=True,
@@ -206,7 +222,8 @@ def _cache(model: Model, stage: Stage) -> _Candidate | None:
 
 
 _RULES = (
-    _shuffle_less, _together, _parallel_map, _in_tensorflow, _generator, _read_ahead, _cache,
+    _shuffle_less, _prepare, _together, _parallel_map, _in_tensorflow, _generator, _read_ahead,
+    _cache,
 )  # fmt: skip
 
 

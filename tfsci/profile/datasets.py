@@ -4,6 +4,7 @@ A trace knows a stage as ``MapDataset:4``, the fifth dataset that the process ma
 themselves are in that process, and what is known of them is written beside its trace.
 """
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -11,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from tfsci.profile.instances import instances
 
@@ -32,11 +33,13 @@ class Link:
         kind: ``Map``, as in `tf.data`, without what TensorFlow hangs on.
         function: Name of the function that it applies, empty without one.
         place: ``train.py:12``, where that is written; empty where not known.
+        kept_by: Command that keeps for good what the function returns: its attribute of that name.
     """
 
     kind: str
     function: str = ""
     place: str = ""
+    kept_by: str = ""
 
 
 Chain = tuple[Link, ...]
@@ -46,9 +49,13 @@ def held() -> str:
     """Returns the chains of all datasets in this process, as JSON."""
     ops = sys.modules.get("tensorflow.python.data.ops.dataset_ops")
     found = instances(getattr(ops, "DatasetV2", None))
-    inner = {id(source) for each in found for source in each._inputs()}
-    chains = [_chain(each) for each in found if id(each) not in inner]
-    return json.dumps([[[x.kind, x.function, x.place] for x in c] for c in chains[:_MOST_CHAINS]])
+    chains, inner = {}, set()
+    for each in found:
+        with contextlib.suppress(AttributeError):  # one that another thread is just building
+            inner.update(map(id, each._inputs()))
+            chains[id(each)] = _chain(each)
+    chains = [chain for key, chain in chains.items() if key not in inner]
+    return json.dumps([[astuple(x) for x in c] for c in chains[:_MOST_CHAINS]])
 
 
 def parse(text: object) -> tuple[Chain, ...]:
@@ -106,7 +113,10 @@ def _chain(dataset) -> Chain:
 
 def _link(dataset) -> Link:
     functions = dataset._functions()
-    return Link(kind(dataset), *(named(functions[0]._func) if functions else ()))
+    if not functions:
+        return Link(kind(dataset))
+    applied = functions[0]._func
+    return Link(kind(dataset), *named(applied), str(getattr(applied, "kept_by", "")))
 
 
 def kind(dataset: object) -> str:

@@ -60,10 +60,12 @@ class Stage:
         runs_python: Whether Python code runs in it.
         function: Name of the function that it applies; empty where there is none, or none is known.
         place: File and line where that is written, ``train.py:12``; empty where not known.
+        kept_by: Command that keeps for good what the function returns; empty where none is known.
         reads_files: Whether it reads files, and so may have to wait for them.
         filling: Of a shuffle, the share of the elements that went into its buffer during a tenth of
             the steps; a tenth where they go in as others come out.
         busy_seconds: Time for one element that operations take, without what it costs to call them.
+        in_steps: Share of its work that falls into steps; the rest into pauses between them.
     """
 
     index: int
@@ -82,9 +84,11 @@ class Stage:
     runs_python: bool = False
     function: str = ""
     place: str = ""
+    kept_by: str = ""
     reads_files: bool = False
     filling: float = 0.0
     busy_seconds: float = 0.0
+    in_steps: float = 1.0
 
     @property
     def seconds_per_step(self) -> float:
@@ -126,7 +130,6 @@ class Pipeline:
         """
         order = self._fed(windows)
         works, parents = {path: self._works[path] for path in order}, self._parents
-        since = windows[0, 0] if len(windows) else 0
         index = {path: i for i, path in enumerate(order, 1)}
         counts = {path: len(work.starts) for path, work in works.items()}
         per_step: dict[str, float] = {}
@@ -136,7 +139,7 @@ class Pipeline:
             per_step[path] = ratio * (per_step[parent] if parent else 1.0)
         found = (self._runs, self._operations)
         stages = (
-            _stage(path, works[path], index, parents, per_step[path], since, *found)
+            _stage(path, works[path], index, parents, per_step[path], windows, *found)
             for path in order
         )
         applied = datasets.functions(self._chains, map(self._dataset, order))
@@ -235,13 +238,15 @@ def _batch_size(work: Work) -> int | None:
     return batch if isinstance(batch, int) and batch > 0 else None
 
 
-def _stage(path, work: Work, index, parents, per_step, since, runs, operations) -> Stage:
+def _stage(path, work: Work, index, parents, per_step, windows, runs, operations) -> Stage:
     kind, stats = kind_of(path), work.stats
+    since = windows[0, 0] if len(windows) else 0
     own_thread = bool(work.produced or work.ahead) or kind.startswith(
         ("Prefetch", "Parallel", "MapAndBatch")
     )
     spans = np.array([runs[i] for i in work.ahead if i in runs], np.int64).reshape(-1, 2)
     batch = _batch_size(work) or 1 if kind == "MapAndBatch" else 1
+    calls = list(zip(work.starts, work.own, strict=True))
     if own_thread:
         produced = _since(work.produced, since)
         seconds = (produced.mean() if len(produced) else 0.0) / 1e12
@@ -249,12 +254,12 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
             recent = spans[spans[:, 0] >= since] if (spans[:, 0] >= since).sum() > 2 else spans
             seconds += (recent[:, 1] - recent[:, 0]).mean() / 1e12
     else:
-        seconds = _since(list(zip(work.starts, work.own, strict=True)), since).mean() / 1e12
+        seconds = _since(calls, since).mean() / 1e12
     times: Counter = Counter()
     for identity in (*work.calls, *work.ahead):
         times.update(operations.get(identity, {}))
     most = times.most_common(1)
-    calls = len(work.calls) + len(work.ahead)
+    number = len(work.calls) + len(work.ahead)
     at_once = intervals.most_at_once(spans) or 1
     parallelism = stats.get("parallelism")
     buffer = next((stats[key] for key in ("buffer_limit", "buffer_size") if key in stats), None)
@@ -273,10 +278,22 @@ def _stage(path, work: Work, index, parents, per_step, since, runs, operations) 
         at_once=at_once,
         buffer=buffer if isinstance(buffer, int) else None,
         buffered=buffered if isinstance(buffered, int) else None,
-        busy_seconds=sum(times.values()) / calls / 1e12 if calls else 0.0,
+        busy_seconds=sum(times.values()) / number / 1e12 if number else 0.0,
         runs_python=kind == "Generator" or bool(datasets.PYTHON & times.keys()),
         reads_files=kind.startswith(_FILES) or bool(most and most[0][0] in _READS),
+        in_steps=_in_steps(spans, work.produced if own_thread else calls, windows),
     )
+
+
+def _in_steps(spans: np.ndarray, noted, windows: np.ndarray) -> float:
+    """Returns the share of the spans, and of what was noted as (start, time), that is in steps."""
+    if not len(windows):
+        return 1.0
+    pieces = np.array(noted, np.int64).reshape(-1, 2)
+    pieces = np.concatenate([spans, np.stack([pieces[:, 0], pieces.sum(axis=1)], axis=1)])
+    between = np.array([[windows[0, 0], windows[-1, 1]]])
+    worked = intervals.covered(between, pieces).sum()
+    return float(intervals.covered(windows, pieces).sum() / worked) if worked else 1.0
 
 
 def _named(stage: Stage, link: datasets.Link | None) -> Stage:
@@ -284,7 +301,7 @@ def _named(stage: Stage, link: datasets.Link | None) -> Stage:
     if link is None:
         return stage
     name = f"{stage.kind}({link.function})" if link.function.isidentifier() else stage.name
-    return replace(stage, name=name, function=link.function, place=link.place)
+    return replace(stage, name=name, function=link.function, place=link.place, kept_by=link.kept_by)
 
 
 def _count_within(times: np.ndarray, windows: np.ndarray) -> int:

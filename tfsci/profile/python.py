@@ -1,18 +1,27 @@
-"""What Python functions in a pipeline do with their time, by looking now and then.
+"""What the process and the Python functions in its pipeline use, by looking now and then.
 
-A trace tells that a function of a stage ran for so long, not whether it computed in Python, where
-its lock lets one thread at a time; in NumPy or Pillow, which let go of the lock; or waited, for a
-disk or a network.
+The CPU time of the process goes into the trace, as an event at each look. Besides, a trace tells
+that a function of a stage ran for so long, not whether it computed in Python, where its lock lets
+one thread at a time; in NumPy or Pillow, which let go of the lock; or waited, for a disk or a
+network.
 """
 
+import contextlib
+import os
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
 
-# Between two looks: a thousandth of a core's time.
+# The event of a look, with the CPU time that the process has used so far.
+CPU_EVENT, CPU_STAT = "tfsci.cpu", "used_us"
+# Between two looks, which take 1 to 2 % of a core.
 _PERIOD = 0.02
+# How long a thread is then watched. Of a call that ends meanwhile nothing is known, and it is those
+# that run that end: the longer, the more seems to wait.
+_GLANCE = 0.001
 # A thread that has slept is back within this, if nobody holds the lock.
 _AT_ONCE = 3e-4
 
@@ -42,19 +51,37 @@ class PythonWatch(threading.Thread):
 
     def run(self):
         """Looks, until asked for the use."""
-        before, threads = (time.perf_counter(), _without_core()), {}
-        while not self._done.is_set():
-            time.sleep(_PERIOD)
-            now = time.perf_counter(), _without_core()
-            # What it waited for a core it did not wait for the lock.
-            late = now[0] - before[0] - _PERIOD - (now[1] - before[1])
-            self._looks += 1
-            self._taken += late > _AT_ONCE
-            last, threads = threads, _called()
-            for ident in threads.keys() & last.keys():
-                self._wall += threads[ident][0] - last[ident][0]
-                self._cpu += threads[ident][1] - last[ident][1]
-            before = time.perf_counter(), now[1]
+        with contextlib.ExitStack() as stack:
+            try:
+                waits = stack.enter_context(open("/proc/thread-self/schedstat", "rb", 0))
+            except OSError:  # a Linux that was built without
+                waits = None
+            while not self._done.is_set():
+                self._look(waits)
+        _note_cpu()
+
+    def _look(self, waits: BinaryIO | None) -> None:
+        _note_cpu()
+        without_core, start = _without_core(waits), time.perf_counter()
+        time.sleep(_PERIOD)
+        late = time.perf_counter() - start - _PERIOD
+        # What it waited for a core it did not wait for the lock.
+        late -= _without_core(waits) - without_core
+        self._looks += 1
+        self._taken += late > _AT_ONCE
+        self._glance()
+
+    def _glance(self) -> None:
+        """Adds what threads do within one call of a Python function."""
+        calls = _called()
+        if not calls:
+            return
+        time.sleep(_GLANCE)
+        for ident, (frame, wall, cpu) in _called().items():
+            # A thread may have left, done other work, and come back: that is another frame.
+            if ident in calls and frame is calls[ident][0]:
+                self._wall += wall - calls[ident][1]
+                self._cpu += cpu - calls[ident][2]
 
     def use(self) -> PythonUse:
         """Ends the watch and returns what it saw."""
@@ -64,17 +91,30 @@ class PythonWatch(threading.Thread):
         return PythonUse(self._taken / max(self._looks, 1), share)
 
 
-def _called() -> dict[int, tuple[float, float]]:
-    """Returns the time and the CPU time of each thread that TensorFlow has called Python in."""
+def _note_cpu() -> None:
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        stats = {CPU_STAT: round(time.process_time() * 1e6)}
+        with tf.profiler.experimental.Trace(CPU_EVENT, **stats):
+            pass
+
+
+def _called() -> dict[int, tuple[FrameType, float, float]]:
+    """Returns the outermost frame, the time and the CPU time of each thread that TensorFlow calls.
+
+    The frame is not another's as long as it is held.
+    """
     # Those threads are not Python's own. None can leave Python, and end, before we let it.
-    idents = sys._current_frames().keys() - {each.ident for each in threading.enumerate()}
-    now = time.perf_counter()
-    return {ident: (now, time.clock_gettime(time.pthread_getcpuclockid(ident))) for ident in idents}
+    own, found = {each.ident for each in threading.enumerate()}, {}
+    for ident, frame in sys._current_frames().items():
+        if ident not in own:
+            while frame.f_back:
+                frame = frame.f_back
+            cpu = time.clock_gettime(time.pthread_getcpuclockid(ident))
+            found[ident] = frame, time.perf_counter(), cpu
+    return found
 
 
-def _without_core() -> float:
+def _without_core(waits: BinaryIO | None) -> float:
     """Returns how long this thread was ready to run and had no core, so far."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):  # a Linux that was built without
-        return 0.0
+    return int(os.pread(waits.fileno(), 99, 0).split()[1]) / 1e9 if waits else 0.0

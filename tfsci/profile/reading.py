@@ -9,6 +9,8 @@ import numpy as np
 from tfsci.profile import breakdown, datasets, pipeline, signatures, steps, xplane
 from tfsci.profile.breakdown import Breakdown
 from tfsci.profile.pipeline import Stage
+from tfsci.profile.python import CPU_EVENT, CPU_STAT
+from tfsci.profile.xplane import Plane
 
 SUFFIX = ".xplane.pb"
 # Name of the plane that `tracing` adds.
@@ -32,9 +34,12 @@ class Host:
         compiled: Functions that were traced or compiled during those steps, each with the last
             signatures that it was traced for, as far as they were recorded.
         cores: CPU cores of the process, where recorded.
+        free_cores: Cores that others' work left, on the mean, where recorded.
+        operation_threads: Threads that compute one operation, where recorded.
         share: Share of the trace that those steps fill, where its length was recorded.
-        cpu_seconds_per_step: CPU time of the whole process, where recorded and the steps fill most
-            of the trace.
+        cpu_seconds_per_step: CPU time of the whole process during the steps, where recorded.
+        core_wait_ratio: Time that threads waited for a core over the CPU time that they got, where
+            recorded.
         pipeline_ready_seconds_per_step: At most so long a step's work on the pipeline ran or was
             ready to: threads other than the main one, less the model's operations.
         lock_share: Share of the trace in which Python's lock was taken, where recorded.
@@ -57,8 +62,11 @@ class Host:
     pool_threads: int | None
     compiled: dict[str, tuple[str, ...]]
     cores: int | None
+    free_cores: float | None
+    operation_threads: float | None
     share: float | None
     cpu_seconds_per_step: float | None
+    core_wait_ratio: float | None
     pipeline_ready_seconds_per_step: float | None
     lock_share: float | None
     python_cpu_share: float | None
@@ -121,7 +129,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
     known = signatures.parse(own.get("signatures"))
     mean = float(lengths.mean()) if len(windows) else float("nan")
     parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
-    ready = _cpu(own, "worker_ready_seconds", mean) if parts else None
+    ready = _per_step(own, "worker_ready_seconds", mean) if parts else None
     if ready is not None and not devices:
         ready = max(ready - parts.parts["compute"], 0.0)
     wall, cores = _number(own, "wall_seconds"), _number(own, "cores")
@@ -138,8 +146,11 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         pool_threads=pipeline.threads(cpu),
         compiled={cpu.names[e]: known.get(cpu.names[e], ()) for e in cpu.event[compiled]},
         cores=int(cores) if cores else None,
+        free_cores=_free_cores(own),
+        operation_threads=_number(own, "operation_threads"),
         share=share,
-        cpu_seconds_per_step=_cpu(own, "cpu_seconds", mean) if share and share > 0.5 else None,
+        cpu_seconds_per_step=_cpu_seconds(cpu, windows),
+        core_wait_ratio=_core_wait_ratio(own),
         pipeline_ready_seconds_per_step=ready,
         lock_share=_number(own, "lock_share"),
         python_cpu_share=_number(own, "python_cpu_share"),
@@ -178,10 +189,37 @@ def _memory(planes: tuple[xplane.Plane, ...], own: dict) -> dict[str, int]:
     return found
 
 
-def _cpu(own: dict, key: str, step_seconds: float) -> float | None:
-    """Returns the CPU time of a step from that of the whole trace."""
-    wall, cpu = _number(own, "wall_seconds"), _number(own, key)
-    return cpu / wall * step_seconds if wall and cpu is not None else None
+def _cpu_seconds(host: Plane, windows: np.ndarray) -> float | None:
+    """Returns the CPU time of the process in the mean step."""
+    noted = host.where(lambda name: name == CPU_EVENT)
+    times = host.spans[noted, 0]
+    used = [host.stats.get(i, {}).get(CPU_STAT) for i in noted]
+    if len(used) < 2 or not len(windows) or not all(isinstance(u, int) for u in used):
+        return None
+    order = np.argsort(times)
+    at = np.interp(windows, times[order], np.array(used, float)[order])
+    return float((at[:, 1] - at[:, 0]).mean() / 1e6)
+
+
+def _free_cores(own: dict) -> float | None:
+    cores, wall = _number(own, "cores"), _number(own, "wall_seconds")
+    if not cores or not wall:
+        return None
+    cpu, busy = _number(own, "cpu_seconds"), _number(own, "busy_seconds")
+    others = max(busy - cpu, 0.0) / wall if busy and cpu else 0.0
+    # What the process itself got in the least; Linux counts others' time in ticks of 10 ms.
+    return max(cores - others, (cpu or 0.0) / wall, 0.1)
+
+
+def _core_wait_ratio(own: dict) -> float | None:
+    waited, cpu = _number(own, "core_wait_seconds"), _number(own, "cpu_seconds")
+    return waited / cpu if cpu and waited is not None else None
+
+
+def _per_step(own: dict, key: str, step_seconds: float) -> float | None:
+    """Returns a step's part of a time that was noted for the whole trace."""
+    wall, seconds = _number(own, "wall_seconds"), _number(own, key)
+    return seconds / wall * step_seconds if wall and seconds is not None else None
 
 
 def _files(folder: Path) -> list[Path]:

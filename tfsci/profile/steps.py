@@ -1,9 +1,11 @@
 """Finds the training steps in a trace.
 
 A step reaches from one marker to the next, so that what happens between two calls (callbacks,
-logging, the loop itself) belongs to it. In this order a marker is an event with ``step_num`` (ours
-and `tf.profiler.experimental.Trace`), the outermost call of a `tf.function` (Keras'
-``multi_step_on_iterator``), or the fetch of an element from the pipeline.
+logging, the loop itself) belongs to it. The last before a pause (a validation, a checkpoint) has as
+much after it as the others; where the fetch of its batch is not within the marker it is left out.
+In this order a marker is an event with ``step_num`` (ours and `tf.profiler.experimental.Trace`),
+the outermost call of a `tf.function` (Keras' ``multi_step_on_iterator``), or the fetch of an
+element from the pipeline.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from tfsci.profile import intervals
 from tfsci.profile.xplane import Plane
 
 # A pause between two steps that is longer than this share of a step, and three times the usual
-# pause, is part of neither: a validation, a checkpoint.
+# pause, is part of neither.
 _PAUSE, _UNUSUAL = 0.5, 3
 
 # Calls that are too few to be steps, where more elements were fetched.
@@ -63,14 +65,34 @@ def find(plane: Plane, buffered: int = 0) -> Steps:
     warm_up = _warm_up(plane, windows)
     kept = np.arange(len(windows)) >= warm_up + min(1 + buffered, (len(windows) - warm_up) // 3)
     if kept.any():
-        between = np.stack([spans[:-1, 1], windows[:, 1]], axis=1)
-        fetches = intervals.union(plane.spans[plane.where(is_fetch)])
-        lengths, waits = between[:, 1] - between[:, 0], intervals.covered(fetches, between)
-        # A wait for input is no pause, however long it is.
-        pauses = np.where(waits > lengths / 2, 0, lengths - waits)
-        usual = np.median((windows[:, 1] - windows[:, 0])[kept])
-        kept &= pauses <= _UNUSUAL * np.median(pauses[kept]) + _PAUSE * usual
+        windows, kept = _without_pauses(plane, spans, windows, kept)
     return Steps(marker, len(spans), windows[kept])
+
+
+def _without_pauses(plane: Plane, spans: np.ndarray, windows: np.ndarray, kept: np.ndarray):
+    """Returns the steps without the pauses after them, and which are kept."""
+    inside, between = windows.copy(), windows.copy()
+    inside[:, 1] = between[:, 0] = np.minimum(spans[:-1, 1], windows[:, 1])
+    fetches = plane.spans[plane.where(is_fetch)]
+    lengths = between[:, 1] - between[:, 0]
+    waits = intervals.covered(intervals.union(fetches), between)
+    # A step's wait for its input is no pause, however long it is.
+    pauses = np.where(waits > lengths / 2, 0, lengths - waits)
+    usual = np.median((windows[:, 1] - windows[:, 0])[kept])
+    paused = pauses > _UNUSUAL * np.median(pauses[kept]) + _PAUSE * usual
+    if np.median(_starts(fetches, inside)[kept]) < 1:
+        return windows, kept & ~paused
+    # Where steps fetch for themselves, what is fetched between them is a validation's.
+    paused |= _starts(fetches, between) > 0
+    rest = lengths[kept & ~paused]
+    inside[:, 1] += int(np.median(rest)) if len(rest) else 0
+    return np.where(paused[:, np.newaxis], inside, windows), kept
+
+
+def _starts(spans: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Returns how many of the spans start in each of the windows."""
+    starts = np.sort(spans[:, 0])
+    return np.searchsorted(starts, windows[:, 1]) - np.searchsorted(starts, windows[:, 0])
 
 
 def function_calls(plane: Plane) -> np.ndarray:
@@ -103,9 +125,12 @@ def _markers(plane: Plane) -> tuple[str, np.ndarray]:
 
 
 def _most_time(plane: Plane, indices: np.ndarray) -> np.ndarray:
-    """Returns the events of the name that most of the time goes to."""
+    """Returns the events of the name that most of the time goes to, if there are some of it."""
     lengths = np.diff(plane.spans[indices])[:, 0]
     totals = np.bincount(plane.event[indices], lengths, len(plane.names))
+    counts = np.bincount(plane.event[indices], minlength=len(plane.names))
+    if counts.max() >= _FEW:
+        totals[counts < _FEW] = 0
     return indices[plane.event[indices] == totals.argmax()]
 
 

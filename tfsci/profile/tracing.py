@@ -5,9 +5,10 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 ``ranks<world size>_<n>``, n counting the traces that each has written there before.
 
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
-the process used meanwhile, and how long its threads but the main one ran or were ready to: what
-tells a stage that computes from one that waits (a trace knows threads by another number than Linux
-does); what Python functions did meanwhile (see `python`); what the stages' functions are called
+the process used meanwhile; how long its cores were busy, with others' work too; how long its
+threads waited for a core, and how long those but the main one ran or were ready to: what tells a
+stage that computes from one that waits (a trace knows threads by another number than Linux does);
+what Python functions did meanwhile (see `python`); what the stages' functions are called
 (`datasets`), and what functions were traced for (`signatures`).
 """
 
@@ -197,22 +198,37 @@ def _clocks() -> dict[str, float]:
     cpu = time.process_time()
     main = time.pthread_getcpuclockid(threading.main_thread().ident)
     workers = cpu - time.clock_gettime(main)
+    waits = _waits_for_a_core()
+    total = sum(waits.values())
     return {
         "wall_seconds": time.perf_counter(),
         "cpu_seconds": cpu,
-        "worker_ready_seconds": workers + _waiting_for_a_core(),
+        "core_wait_seconds": total,
+        "busy_seconds": _busy_seconds(),
+        "worker_ready_seconds": workers + total - waits.get(threading.main_thread().native_id, 0.0),
     }
 
 
-def _waiting_for_a_core() -> float:
-    """Returns how long threads but the main one were ready to run and could not, so far."""
-    main, total = str(threading.main_thread().native_id), 0
+def _busy_seconds() -> float:
+    """Returns how long this process' cores have worked, for it or for others; 0 if not known."""
+    ticks = 0
+    with contextlib.suppress(OSError, ValueError):
+        cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        for line in Path("/proc/stat").read_text().splitlines():
+            name, *times = line.split()
+            if name in cores:  # user, nice, system; idle and its waits for a disk; interrupts, …
+                ticks += sum(map(int, times[:3])) + sum(map(int, times[5:8]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _waits_for_a_core() -> dict[int, float]:
+    """Returns how long each thread was ready to run and could not, so far."""
+    found = {}
     for path in glob.glob("/proc/self/task/*/schedstat"):
         # A thread may end meanwhile; Linux may be built without.
         with contextlib.suppress(OSError, ValueError, IndexError):
-            if path.split("/")[-2] != main:
-                total += int(Path(path).read_text().split()[1])
-    return total / 1e9
+            found[int(path.split("/")[-2])] = int(Path(path).read_text().split()[1]) / 1e9
+    return found
 
 
 def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse) -> bytes:
@@ -221,6 +237,8 @@ def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse
     plane = space.planes.add(name=OWN_PLANE)
     numbers = {name: max(after[name] - before[name], 0.0) for name in after}
     numbers["cores"] = float(len(os.sched_getaffinity(0)))
+    asked = _tensorflow().config.threading.get_intra_op_parallelism_threads()
+    numbers["operation_threads"] = float(asked or numbers["cores"])
     numbers["lock_share"] = use.lock_share
     if use.cpu_share is not None:
         numbers["python_cpu_share"] = use.cpu_share

@@ -162,6 +162,8 @@ def _verdict(host: Host, model: Model, share: float) -> str:
     slower = model.input_seconds() > model.consumer / _BALANCED and not model.out_of_cores
     if share > _WAITING or (share > _WAITING / 2 and slower) or _starved_of_lock(host, model):
         return "input-bound"
+    if model.out_of_cores:
+        return "compute-bound"
     if model.works_ahead and model.input_seconds() > _BALANCED * model.consumer:
         return "balanced"
     host_side = other["dispatch"] + other["python"]
@@ -206,6 +208,12 @@ def _answer(verdict: str, host: Host, model: Model, stage: Stage | None, share: 
         "communication": "waits for the all-reduce",
         "copy": "copies between host and device",
     }[part]
+    if part == "compute" and stage and model.out_of_cores:
+        taken = percent(model.cpu_share(stage))
+        return (
+            f"{title}: all cores are busy, and {stage.name}, stage {stage.index} of "
+            f"{len(host.stages)}, takes {taken} of their time from the model"
+        )
     answer = f"{title}: {percent(parts[part] / step)} of each step {what}"
     if part == "compute":
         most = list(host.breakdown.layers.items())[:_NAMED_LAYERS]

@@ -9,6 +9,7 @@ event has a name, a start, a duration, and statistics by name. Those that `tfsci
 ``multi_step_on_iterator`` (any)     ``tf_function_call`` (``notTraced-nonXla``, ``traced-xla``),
                                      ``tracing_count``: a call of a `tf.function`
 ``FunctionRun``, ``ExecutorState::…``  ``id``: which call of a graph this is part of
+``tfsci.cpu``                        ``used_us``: CPU time of the process so far, ours
 ``Iterator::…``                      the options and state of a stage (see `pipeline`)
 ===================================  ==================================================
 
@@ -26,7 +27,7 @@ import numpy as np
 # Statistics that are read for every event whose first one of that name has them.
 _EVERY = (
     "id", "step_num", "tf_function_call", "tracing_count", "step_id", "name", "kernel_type",
-    "tf_op", "peak_bytes_in_use",
+    "tf_op", "peak_bytes_in_use", "used_us",
 )  # fmt: skip
 
 _LONGEST_NS = 86_400 * 10**9
