@@ -139,3 +139,19 @@ def test_the_parts_add_up_on_random_events():
         start >= end - 1e-9 for (_, start, _), end in zip(found.timeline, ends, strict=False)
     )
     assert ends[-1] <= 5e-3
+
+
+def test_the_timeline_is_of_steps_and_not_of_pauses():
+    space = Space()
+    plane = space.plane()
+    plane.add("worker", "a:MatMul", 500, 4700)  # over a pause from 1000 to 5000
+    plane.add("python", "IteratorGetNextOp::DoCompute", 2000, 100)
+    plane.add("python", "IteratorGetNextOp::DoCompute", 5400, 300)
+    windows = np.array([[0, 1000], [5000, 6000]]) * 1_000_000  # in ps
+    (part, *pieces), *more = breakdown.measure(space.planes()[0], (), windows).timeline
+    assert part == "compute" and pieces == pytest.approx([500e-6, 1000e-6])
+    assert [name for name, _, _ in more] == ["compute", "input"]
+    assert [piece[1:] for piece in more] == [
+        pytest.approx((1000e-6, 1200e-6)),
+        pytest.approx((1400e-6, 1700e-6)),
+    ]

@@ -219,12 +219,6 @@ class TestTimeline:
             f"step {i}" for i in range(1, 6)
         ]
 
-    def test_after_a_pause_no_step_is_put_in_a_wrong_place(self):
-        pieces = [("compute", 0.0, 1e-3), ("compute", 5e-3, 6e-3)]
-        drawn = pictures.timeline(pieces, [1e-3, 1e-3])
-        assert "step " not in drawn
-        assert ">6</text>" in drawn
-
     def test_a_hundred_thousand_pieces_are_a_small_picture(self):
         ends = np.sort(np.random.default_rng(0).random(200_000)).reshape(-1, 2)
         drawn = pictures.timeline([("compute", *map(float, pair)) for pair in ends], [1.0])

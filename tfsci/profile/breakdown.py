@@ -46,8 +46,8 @@ class Breakdown:
         layers: Seconds of them by layer of the model, forward and backward, the largest first; the
             optimizer and the loss are layers, too.
         communication_total: Seconds of all-reduce, hidden or not.
-        timeline: Of the first steps one after the other: (part, start, end), in seconds since the
-            first of them; sorted, without the Python between.
+        timeline: Of the first steps one after the other, without pauses between them: (part, start,
+            end), in seconds since the first of them; sorted, without the Python between.
         started: Operations that Python started one by one in a step; a function counts as one.
         gathered: Share of the exchange that gathers rather than adds up, 0 to 1: what is gathered
             is sparse, or factors of a gradient, and grows with the batch.
@@ -137,10 +137,11 @@ def _name(plane: Plane, index: int) -> str:
 
 def _timeline(name: str, spans: np.ndarray, windows: np.ndarray):
     """Returns the spans in the first steps, in seconds since the first one's start."""
-    shown = windows[:SHOWN]
-    zero, end = shown[0, 0], shown[-1, 1]
-    clipped = intervals.clipped(spans, np.array([[zero, end]]))
-    return [(name, float(a - zero) / 1e12, float(b - zero) / 1e12) for a, b in clipped]
+    passed = 0
+    for start, end in windows[:SHOWN]:
+        clipped = intervals.clipped(spans, np.array([[start, end]])) - start + passed
+        yield from ((name, float(a) / 1e12, float(b) / 1e12) for a, b in clipped)
+        passed += end - start
 
 
 def _on_streams(device: Plane) -> np.ndarray:

@@ -185,9 +185,7 @@ def _timeline(host: Host) -> Markup:
         return Markup()
     steps = min(len(host.seconds), breakdown.SHOWN)
     title = f"The first {steps} steps in time" if steps > 1 else "The first step in time"
-    about = "where nothing is drawn, Python runs"
-    if pictures.paused(pieces, host.seconds):
-        about = "and the pauses between them, which count for none"
+    about = "without pauses between them; where nothing is drawn, Python runs"
     return _section(title, pictures.timeline(pieces, host.seconds), about=about)
 
 

@@ -96,30 +96,16 @@ def timeline(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float
         lengths: Seconds of the steps, the first ones first.
     """
     ends = list(itertools.accumulate(lengths[:SHOWN]))
-    last = max(end for _, _, end in pieces)
-    apart = paused(pieces, lengths)
-    last = max(last if apart else ends[-1], 1e-9)
+    last = max(ends[-1], 1e-9)
     lanes = [part for part in PARTS if any(part == name for name, _, _ in pieces)]
     height, scale = 34 * len(lanes), (WIDTH - _LABEL - 20) / last
-    drawn = [_axis(last, scale, height + 24)]
-    if not apart:
-        drawn += _steps(ends, scale, height + 24)
+    drawn = [_axis(last, scale, height + 24), *_steps(ends, scale, height + 24)]
     for number, part in enumerate(lanes):
         y = 24 + number * 34
         mine = [(start, end) for name, start, end in pieces if name == part]
         drawn.append(text(0, y + 22, WORDS[part]))
         drawn.append(tag("path", d=_path(mine, scale, y + 5), class_=part))
     return svg(height + 62, "The first steps in time", *drawn)
-
-
-def paused(pieces: Sequence[tuple[str, float, float]], lengths: Sequence[float]) -> bool:
-    """Whether a pause, which belongs to no step, lies between them: where they start isn't known.
-
-    Args:
-        pieces: As for `timeline`.
-        lengths: Likewise.
-    """
-    return max(end for _, _, end in pieces) > sum(lengths[:SHOWN]) * (1 + 1e-6)
 
 
 def _axis(last: float, scale: float, y: float) -> Markup:
