@@ -90,7 +90,7 @@ def test_a_model_gets_the_cores_that_a_pipeline_no_longer_takes():
     assert pipeline.out_of_cores
     assert pipeline.cpu_share(pipeline.stages[1]) == pytest.approx(0.45)
     (change,) = changes(pipeline)
-    assert change.where.startswith(".cache()") and change.upper_bound
+    assert change.where.startswith(".cache()") and change.qualifier == "about"
     assert change.predicted_speedup == pytest.approx(41 / 23)
 
 
@@ -106,7 +106,7 @@ def test_more_threads_than_cores_only_where_the_function_waits():
     for unknown in ({}, {"lock_share": 0.9, "python_cpu_share": 0.95}):
         (locked, *_) = changes(model(*stages, pool_threads=2, **unknown))
         assert "num_parallel_calls" not in locked.where
-        assert "TensorFlow operations" in locked.what and locked.upper_bound
+        assert "TensorFlow operations" in locked.what and locked.qualifier == "at most"
 
 
 def test_two_slow_stages_are_named_in_order():
@@ -137,5 +137,5 @@ def test_a_function_that_says_what_keeps_its_results_is_not_to_be_rewritten():
     decode = {"runs_python": True, "kept_by": "make cache", "name": "Map(decode)"}
     stages = ("Range", 0, 8), ("Map", 5, 8, decode), ("Prefetch", 0, 1)
     (change,) = changes(model(*stages, pool_threads=2))
-    assert (change.where, change.upper_bound) == ("make cache", True)
+    assert (change.where, change.qualifier) == ("make cache", "at most")
     assert change.predicted_speedup == pytest.approx(40 / 10)

@@ -26,9 +26,9 @@ def host(
 def test_an_exchange_is_halved_by_twice_the_batch():
     first, second = remedies("communication-bound", host(compute=4, communication=6))
     assert first.predicted_speedup == pytest.approx(10 / 7)
-    assert not first.upper_bound
+    assert not first.qualifier
     assert "accumulate" in first.where
-    assert "compression" in second.where and second.upper_bound
+    assert "compression" in second.where and second.qualifier == "at most"
     assert second.predicted_speedup == pytest.approx(10 / 7)
     assert "100 MB/s" in second.what
     assert not any("MB/s" in c.what for c in remedies("communication-bound", host(
@@ -64,7 +64,7 @@ def test_python_between_steps_is_told_from_starting_operations():
 def test_operations_started_one_by_one_belong_in_a_function():
     (first, *rest) = remedies("dispatch-bound", host(started=100, compute=2, python=3, dispatch=5))
     assert "one function" in first.what and "100 operations" in first.what
-    assert "@tf.function" in first.where and first.upper_bound
+    assert "@tf.function" in first.where and first.qualifier == "at most"
     assert first.predicted_speedup == pytest.approx(10 / (2 + 8 / 100))
     assert not any("in a call" in change.what for change in rest)
 

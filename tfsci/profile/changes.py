@@ -27,14 +27,15 @@ class Change:
         predicted_speedup: Steps per second with this change and those listed before it, over
             those of the trace.
         next_bottleneck: What limits the training then.
-        upper_bound: Whether the gain is at most that.
+        qualifier: ``at most`` where what is left out may cost something elsewhere; ``about`` where,
+            besides, the model then has cores that it had to share, which may gain it more.
     """
 
     what: str
     where: str
     predicted_speedup: float
     next_bottleneck: str
-    upper_bound: bool = False
+    qualifier: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class _Candidate:
 
 def changes(model: Model, most: int = 3) -> tuple[Change, ...]:
     """Returns what to change, the largest gain first, each on top of those before it."""
-    now, found = model.step_seconds(), []
+    now, found, qualifier = model.step_seconds(), [], ""
+    if_left_out = "about" if model.out_of_cores else "at most"
     while len(found) < most:
         known = {change.what for change in found}
         candidates = [each for each in _candidates(model) if each.what not in known]
@@ -55,15 +57,10 @@ def changes(model: Model, most: int = 3) -> tuple[Change, ...]:
             break
         best = min(candidates, key=lambda each: each.model.step_seconds())
         model = best.model
-        found.append(
-            Change(
-                best.what,
-                best.where,
-                float(now / model.step_seconds()),
-                model.limit(),
-                best.upper_bound or any(change.upper_bound for change in found),
-            )
-        )
+        if best.upper_bound:
+            qualifier = if_left_out
+        gain = float(now / model.step_seconds())
+        found.append(Change(best.what, best.where, gain, model.limit(), qualifier))
     return tuple(found)
 
 

@@ -28,7 +28,7 @@ def remedies(verdict: str, host: Host) -> tuple[Change, ...]:
         return ()
     step = host.step_seconds
     found = [
-        Change(what, where, step / after, "the model's step", bound)
+        Change(what, where, step / after, "the model's step", "at most" * bound)
         for what, where, after, bound in rules[verdict](host)
         if after < step
     ]

@@ -56,14 +56,18 @@ def write(
         how = "on top of the one before" if together else "by itself"
         lines += ["", f"What to change, each {how}:"]
         for number, change in enumerate(changes, 1):
+            rate = qualified(change, f"{change.predicted_speedup / step:.3g} steps/s")
             lines += [
                 f"  {number}. {clean(change.what)}: {clean(change.where)}",
-                f"     predicted: {'at most ' * change.upper_bound}"
-                f"{change.predicted_speedup / step:.3g} steps/s, "
-                f"{change.predicted_speedup:.2f} times as fast; "
+                f"     predicted: {rate}, {change.predicted_speedup:.2f} times as fast; "
                 f"then the limit is {clean(change.next_bottleneck)}",
             ]
     return "\n".join(map(clean, lines))
+
+
+def qualified(change: Change, words: str) -> str:
+    """Returns a gain in words, after how it is meant."""
+    return f"{change.qualifier} {words}".lstrip()
 
 
 def duration(seconds: float) -> str:

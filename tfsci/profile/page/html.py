@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tfsci.profile import breakdown
 from tfsci.profile.capacity import Model
+from tfsci.profile.changes import Change
 from tfsci.profile.page import pictures
 from tfsci.profile.page.diagram import diagram, omitted
 from tfsci.profile.page.markup import Markup, join, tag
 from tfsci.profile.page.style import CSS
 from tfsci.profile.ranks import own_seconds
 from tfsci.profile.reading import Host, Trace
-from tfsci.profile.text import WORDS, duration, percent
+from tfsci.profile.text import WORDS, duration, percent, qualified
 from tfsci.profile.verdict import Report
 from tfsci.training.run_folder import replacing
 
@@ -24,6 +25,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_ROWS = 10
 _MOST_RANKS = 16
 _SMALL = 0.0005  # share of a step that is not worth a word
+_SIGNS = {"at most": "≤ ", "about": "≈ ", "": ""}  # of a gain
 
 _HEAD = f"""<!doctype html>
 <html lang="en">
@@ -88,8 +90,7 @@ def _facts(report: Report, trace: Trace, host: Host) -> Markup:
     if report.changes:
         best = report.changes[-1 if report.changes_add_up else 0]
         which = "the changes" if report.changes_add_up else "the first change"
-        gain = f"{'≤ ' * best.upper_bound}{best.predicted_speedup:.2f}×"
-        facts.append((f"predicted with {which} below", gain))
+        facts.append((f"predicted with {which} below", _gain(best)))
     if len(trace.hosts) > 1:
         facts.append(("processes", len(trace.hosts)))
     if host.devices:
@@ -137,14 +138,18 @@ def _by_number(host: Host) -> list:
     return [(len(piece), piece) if i % 2 else (0, piece) for i, piece in enumerate(pieces)]
 
 
+def _gain(change: Change) -> str:
+    return f"{_SIGNS[change.qualifier]}{change.predicted_speedup:.2f}×"
+
+
 def _changes(report: Report) -> Markup:
     rows = []
     for change in report.changes:
         rate = pictures.rate(change.predicted_speedup / report.step_seconds)
-        most = "at most " * change.upper_bound
-        gain = f"{change.predicted_speedup:.2f}×", tag("small", f"{most}as fast")
+        gain = _gain(change), tag("small", "as fast")
         what = tag("b", change.what[:1].upper() + change.what[1:])
-        then = f"predicted: {most}{rate} steps/s; then the limit is {change.next_bottleneck}"
+        rate = qualified(change, f"{rate} steps/s")
+        then = f"predicted: {rate}; then the limit is {change.next_bottleneck}"
         lines = tag("p", what), tag("p", tag("code", change.where)), tag("p", then, class_="note")
         rows.append(tag("li", tag("div", *gain, class_="gain"), tag("div", *lines)))
     if not rows:

@@ -63,7 +63,7 @@ svg .alarm { fill: var(--alarm); font-weight: 700; }
 }
 .changes { list-style: none; padding: 0; margin: 0; }
 .changes li {
-  display: grid; grid-template-columns: 6.5rem 1fr; gap: 1rem; align-items: center;
+  display: grid; grid-template-columns: 8.5rem 1fr; gap: 1rem; align-items: center;
   background: var(--card); border-radius: 8px; padding: 0.7rem 1rem; margin-bottom: 0.6rem;
 }
 .changes .gain {
