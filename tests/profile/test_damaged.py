@@ -31,7 +31,7 @@ def sound():
     plane.add("python", "step", 5000, 9, tf_function_call="traced-xla", tracing_count="2")
     own = space.plane("/tfsci:process")
     own.own(
-        wall_seconds=0.01, cpu_seconds=0.01, core_wait_seconds=0.01, worker_ready_seconds=0.005,
+        wall_seconds=0.01, cpu_seconds=0.01, core_wait_ratio=1.0, worker_seconds=0.0025,
         cores=2.0,
     )  # fmt: skip
     return space

@@ -44,7 +44,7 @@ def test_cpu_time_comes_from_the_plane_of_our_own(tmp_path):
     for i in range(19):  # two cores
         plane.add("look", "tfsci.cpu", 500 * i, 1, used_us=1000 * i)
     space.plane("/tfsci:process").own(
-        wall_seconds=0.010, cpu_seconds=0.018, core_wait_seconds=0.009, worker_ready_seconds=0.015,
+        wall_seconds=0.010, cpu_seconds=0.018, core_wait_ratio=0.5, worker_seconds=0.010,
         busy_seconds=0.028, cores=4.0,
     )  # fmt: skip
     host = load(write(tmp_path, space.bytes())).hosts[0]

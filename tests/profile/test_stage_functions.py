@@ -23,7 +23,7 @@ def test_the_datasets_that_a_process_holds():
     made = tf.data.Dataset.range(8).map(decode).map(Reader(), 2)
     made = made.map(functools.partial(decode)).filter(lambda x: x > 0).batch(2)
     chain = max(
-        (c for c in datasets.parse(datasets.held()) if "Reader" in {x.function for x in c}),
+        (c for c in datasets.held() if "Reader" in {x.function for x in c}),
         key=len,
     )
     assert [(link.kind, link.function) for link in chain] == [
@@ -41,7 +41,7 @@ CHAIN = (Link("Range"), Link("Map", "load"), Link("ParallelMap", "decode"), Link
 def test_a_dataset_that_is_not_yet_built_is_left_out():
     made = tf.data.Dataset.range(8).map(decode)
     begun = type(made).__new__(type(made))
-    assert "decode" in {x.function for c in datasets.parse(datasets.held()) for x in c}
+    assert "decode" in {x.function for c in datasets.held() for x in c}
     assert begun is not made
 
 
@@ -51,7 +51,7 @@ def test_a_function_may_say_what_keeps_its_results():
 
     load.kept_by = "make cache"
     made = tf.data.Dataset.range(8).map(load).batch(2)
-    links = [x for c in datasets.parse(datasets.held()) for x in c if x.function == "load"]
+    links = [x for c in datasets.held() for x in c if x.function == "load"]
     assert "make cache" in {link.kept_by for link in links}
     assert made is not None
 

@@ -97,6 +97,25 @@ def test_a_validation_under_the_same_name_is_told_by_its_graph():
     assert len(windows) == 8 + 7 - 1 - 1  # no end of the first epoch, none of the second
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_validation_that_waits_longer_than_the_training_works_is_none(told):
+    space = Space()
+    plane = space.plane()
+    call = {"tf_function_call": "notTraced-nonXla", "tracing_count": "1"}
+    for epoch in range(6):
+        for i, graph in enumerate(("train", "train", "test")):
+            start = 1000 * epoch + 100 * i
+            plane.add("python", "one_step", start, 700 if graph == "test" else 90, **call)
+            plane.add("python", f"EagerLocalExecute: __inference_{graph}", start, 50)
+            wait = 600 if graph == "test" else 1
+            plane.add("get", "IteratorGetNextOp::DoCompute", start, wait)
+            if told:  # and computes longer, too
+                work, length = ("gradient_tape/", 60) if graph == "train" else ("", 640)
+                plane.add("worker", f"{work}cnn/dense/MatMul:MatMul", start + 10, length)
+    windows = find(plane_of(space)).windows
+    assert {int(end - start) for start, end in windows} == {100 * 10**6}
+
+
 @pytest.mark.parametrize("waits", [60, 5])
 def test_a_validation_is_no_part_of_a_step_whether_it_waits_for_its_input_or_not(waits):
     space = Space()

@@ -69,7 +69,7 @@ def test_a_stage_that_takes_the_cores_from_the_model_is_named():
     made = space(compute=900, cost=800)
     for i in range(13):  # 0.9 ms of the model, 0.8 of decoding and 0.2 besides, on two cores
         steps_plane(made).add("look", "tfsci.cpu", i * 1000, 1, used_us=1900 * i)
-    own = {"wall_seconds": 0.012, "cpu_seconds": 0.0228, "core_wait_seconds": 0.0145}
+    own = {"wall_seconds": 0.012, "cpu_seconds": 0.0228, "core_wait_ratio": 0.636}
     made.plane("/tfsci:process").own(cores=2.0, **own)
     found = report_of(made)
     assert found.answer == (
@@ -77,7 +77,7 @@ def test_a_stage_that_takes_the_cores_from_the_model_is_named():
         "time from the model"
     )
     assert (found.verdict, found.stage.kind) == ("compute-bound", "Map")
-    # Of its 0.79 ms 1 / (1 + 0.0145 / 0.0228) and 0.2 to be sure is CPU time, 0.64 ms. Without, the
+    # Of its 0.79 ms 1 / 1.636 and 0.2 to be sure is CPU time, 0.64 ms. Without, the
     # model's 0.9 ms are the 0.625 in which two cores do the 1.25 that are left.
     assert found.changes[0].predicted_speedup == pytest.approx(1000 / 725, rel=0.02)
     roomy = space(compute=900, cost=800)
@@ -85,6 +85,28 @@ def test_a_stage_that_takes_the_cores_from_the_model_is_named():
         steps_plane(roomy).add("look", "tfsci.cpu", i * 1000, 1, used_us=1900 * i)
     roomy.plane("/tfsci:process").own(cores=4.0, **own)
     assert "cores" not in report_of(roomy).answer
+
+
+def test_what_goes_by_between_the_steps_is_told():
+    made = Space()
+    plane = made.plane()
+    for i in range(12):  # 3 ms a pause after every other step
+        start = 1000 * i + 3000 * (i // 2)
+        plane.add("python", "train", start, 900, step_num=i)
+        plane.add("python", "IteratorGetNextOp::DoCompute", start, 10)
+        plane.add("worker", "model/dense:MatMul", start + 10, 800)
+        if i % 2:
+            plane.add("python", "IteratorGetNextOp::DoCompute", start + 1000, 1500)
+    found = report_of(made)
+    assert found.verdict == "compute-bound"
+    host = reading.host(made.planes())
+    # Left out: the first step, and the last, whose end is not known: ten, and five pauses of 3 ms.
+    assert host.steps == 10
+    assert host.breakdown.paused == pytest.approx(15 / 25)
+    assert host.breakdown.paused_for_input == pytest.approx(0.5)
+    assert found.answer.endswith("; but 60 % of the time goes by between the steps")
+    assert "60 % of the time goes by (a validation, a checkpoint), 50 % of it" in found.text
+    assert "goes by" not in report_of(space(compute=800)).text
 
 
 def test_communication_and_compiling_are_named():

@@ -51,6 +51,9 @@ class Breakdown:
         started: Operations that Python started one by one in a step; a function counts as one.
         gathered: Share of the exchange that gathers rather than adds up, 0 to 1: what is gathered
             is sparse, or factors of a gradient, and grows with the batch.
+        paused: Share of the time from the first to the last step that is between steps: a
+            validation, a checkpoint; 0 to 1.
+        paused_for_input: The part of it that waits for input, 0 to 1.
     """
 
     parts: dict[str, float]
@@ -61,6 +64,8 @@ class Breakdown:
     timeline: tuple[tuple[str, float, float], ...]
     started: float = 0.0
     gathered: float = 0.0
+    paused: float = 0.0
+    paused_for_input: float = 0.0
 
 
 def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Breakdown:
@@ -105,8 +110,16 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     started = float(inside.sum() / len(windows))
     return Breakdown(
         parts, waits, operations, layers, float(hidden_or_not), timeline, started,
-        _share_of_gathers(host, streams),
+        _share_of_gathers(host, streams), *_paused(windows, intervals.union(sets["input"])),
     )  # fmt: skip
+
+
+def _paused(windows: np.ndarray, waits: np.ndarray) -> tuple[float, float]:
+    """Returns the share of the time that is between steps, and of that the part that waits."""
+    between = np.stack([windows[:-1, 1], windows[1:, 0]], axis=1)
+    paused = float((between[:, 1] - between[:, 0]).sum())
+    waited = float(intervals.covered(waits, between).sum())
+    return paused / float(windows[-1, 1] - windows[0, 0]), waited / paused if paused else 0.0
 
 
 def _share_of_gathers(host: Plane, streams) -> float:

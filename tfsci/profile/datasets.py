@@ -45,8 +45,8 @@ class Link:
 Chain = tuple[Link, ...]
 
 
-def held() -> str:
-    """Returns the chains of all datasets in this process, as JSON."""
+def held() -> tuple[Chain, ...]:
+    """Returns the chains of all datasets in this process."""
     ops = sys.modules.get("tensorflow.python.data.ops.dataset_ops")
     found = instances(getattr(ops, "DatasetV2", None))
     chains, inner = {}, set()
@@ -54,12 +54,16 @@ def held() -> str:
         with contextlib.suppress(AttributeError):  # one that another thread is just building
             inner.update(map(id, each._inputs()))
             chains[id(each)] = _chain(each)
-    chains = [chain for key, chain in chains.items() if key not in inner]
-    return json.dumps([[astuple(x) for x in c] for c in chains[:_MOST_CHAINS]])
+    return tuple(chain for key, chain in chains.items() if key not in inner)
+
+
+def written(chains: Iterable[Chain]) -> str:
+    """Returns what a trace holds of them, as JSON."""
+    return json.dumps([[astuple(x) for x in c] for c in [*chains][:_MOST_CHAINS]])
 
 
 def parse(text: object) -> tuple[Chain, ...]:
-    """Returns the chains that a trace holds; none where it holds something else."""
+    """Returns the chains that `written` wrote; none where it was something else."""
     try:
         return tuple(tuple(Link(*map(str, link)) for link in chain) for chain in json.loads(text))
     except (TypeError, ValueError):

@@ -129,9 +129,11 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
     known = signatures.parse(own.get("signatures"))
     mean = float(lengths.mean()) if len(windows) else float("nan")
     parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
-    ready = _per_step(own, "worker_ready_seconds", mean) if parts else None
-    if ready is not None and not devices:
-        ready = max(ready - parts.parts["compute"], 0.0)
+    ratio = _number(own, "core_wait_ratio")
+    ready = _per_step(own, "worker_seconds", mean) if parts else None
+    if ready is not None:
+        ready *= 1 + (ratio or 0.0)
+        ready = max(ready - (0.0 if devices else parts.parts["compute"]), 0.0)
     wall, cores = _number(own, "wall_seconds"), _number(own, "cores")
     share = float(lengths.sum()) / wall if wall else None
     return Host(
@@ -150,7 +152,7 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         operation_threads=_number(own, "operation_threads"),
         share=share,
         cpu_seconds_per_step=_cpu_seconds(cpu, windows),
-        core_wait_ratio=_core_wait_ratio(own),
+        core_wait_ratio=ratio,
         pipeline_ready_seconds_per_step=ready,
         lock_share=_number(own, "lock_share"),
         python_cpu_share=_number(own, "python_cpu_share"),
@@ -209,11 +211,6 @@ def _free_cores(own: dict) -> float | None:
     others = max(busy - cpu, 0.0) / wall if busy and cpu else 0.0
     # What the process itself got in the least; Linux counts others' time in ticks of 10 ms.
     return max(cores - others, (cpu or 0.0) / wall, 0.1)
-
-
-def _core_wait_ratio(own: dict) -> float | None:
-    waited, cpu = _number(own, "core_wait_seconds"), _number(own, "cpu_seconds")
-    return waited / cpu if cpu and waited is not None else None
 
 
 def _per_step(own: dict, key: str, step_seconds: float) -> float | None:

@@ -20,7 +20,7 @@ from tfsci.profile.tracing import Tracer, place
 
 # Steps after the warm-up that are enough.
 _ENOUGH = 10
-# What else is in the window (imports, a warm-up, validations) blurs what the steps used.
+# What else is in the window (imports, a warm-up) blurs what the steps used.
 _LEAST_SHARE = 0.3
 _FIRST_SECONDS, _LONGEST_SECONDS = 2.0, 30.0
 _POLL_SECONDS = 0.02
@@ -87,8 +87,10 @@ class _Watch(threading.Thread):
         seconds = _FIRST_SECONDS
         while not self._done.is_set():
             found = self._window(seconds)
-            if found and found.steps >= _ENOUGH and (found.share or 0) > _LEAST_SHARE:
-                return
+            if found and found.steps >= _ENOUGH:
+                least = _LEAST_SHARE * (1 - found.breakdown.paused)  # not for want of patience
+                if (found.share or 0) > least:
+                    return
             # While the script prepares there is nothing to look longer at.
             if found and found.marker:
                 seconds = min(2 * seconds, _LONGEST_SECONDS)

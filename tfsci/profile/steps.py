@@ -22,6 +22,9 @@ _PAUSE, _UNUSUAL = 0.5, 3
 # Calls that are too few to be steps, where more elements were fetched.
 _FEW = 4
 
+# In the names of operations that back-propagate.
+_GRADIENT = "gradient_tape"
+
 # A graph that a function runs as often as this is a training's or a validation's, no odd batch.
 _OFTEN = 3
 
@@ -163,9 +166,17 @@ def _of_one_graph(plane: Plane, calls: np.ndarray) -> np.ndarray:
     often = known[counts >= _OFTEN]
     if len(often) < 2:
         return calls
-    lengths = np.diff(plane.spans[calls])[:, 0]
-    most = max(often, key=lambda graph: lengths[graphs == graph].sum())
-    return calls[~np.isin(graphs, often) | (graphs == most)]
+    spans = plane.spans[calls]
+    gradients = _starts(plane.spans[plane.where(lambda name: _GRADIENT in name)], spans)
+    waits = intervals.covered(intervals.union(plane.spans[plane.where(is_fetch)]), spans)
+    works = spans[:, 1] - spans[:, 0] - waits
+
+    def trains(graph: int) -> tuple[bool, int]:
+        """Whether it back-propagates, which XLA does not tell; how long it works."""
+        mine = graphs == graph
+        return bool(np.median(gradients[mine]) > 0), works[mine].sum()
+
+    return calls[~np.isin(graphs, often) | (graphs == max(often, key=trains))]
 
 
 def _with_stat(plane: Plane, stat: str) -> np.ndarray:

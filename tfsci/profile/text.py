@@ -17,6 +17,7 @@ WORDS = {
     "python": "Python, the rest",
 }
 _BAR = 30
+_PAUSED = 0.05  # share of the time, of pauses that are worth a word
 
 
 def write(
@@ -39,6 +40,8 @@ def write(
             share = seconds / step
             bar = "█" * round(share * _BAR)
             lines.append(f"  {WORDS[part]:<24}{duration(seconds):>10} {share:6.1%}  {bar}")
+    if aside := pauses(host):
+        lines += ["", aside]
     if host.stages:
         rate = f"{1 / model.consumer:.3g}"
         lines += [
@@ -63,6 +66,18 @@ def write(
                 f"then the limit is {clean(change.next_bottleneck)}",
             ]
     return "\n".join(map(clean, lines))
+
+
+def pauses(host: Host) -> str:
+    """Returns what goes by between the steps, where that is worth a word."""
+    found = host.breakdown
+    if not found or found.paused < _PAUSED:
+        return ""
+    share, waits = percent(found.paused), percent(found.paused_for_input)
+    return (
+        f"Between the steps {share} of the time goes by (a validation, a checkpoint), {waits} of "
+        "it waiting for input"
+    )
 
 
 def qualified(change: Change, words: str) -> str:

@@ -5,11 +5,11 @@ A process on its own names RUN by the time; ranks have no common clock, so their
 ``ranks<world size>_<n>``, n counting the traces that each has written there before.
 
 Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
-the process used meanwhile; how long its cores were busy, with others' work too; how long its
-threads waited for a core, and how long those but the main one ran or were ready to: what tells a
-stage that computes from one that waits (a trace knows threads by another number than Linux does);
-what Python functions did meanwhile (see `python`); what the stages' functions are called
-(`datasets`), and what functions were traced for (`signatures`).
+the process used meanwhile, and of that the threads but the main one, which tells a stage that
+computes from one that waits (a trace knows threads by another number than Linux does); how long
+its cores were busy, with others' work too; how long threads waited for a core; what Python
+functions did meanwhile (see `python`); what the stages' functions are called (`datasets`), and what
+functions were traced for (`signatures`).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfsci.distributed.launch import detect
@@ -135,7 +135,8 @@ class Tracer:
         self._temporary = temporary
         self._python = PythonWatch()
         self._python.start()
-        self._before = _clocks()
+        self._datasets = datasets.held()  # a script that ends within the trace drops them
+        self._before, self._threads = _clocks(), _threads()
 
     def stop(self) -> Path | None:
         """Ends the trace and writes it.
@@ -147,15 +148,16 @@ class Tracer:
             return None
         tf = _tensorflow()
         temporary, self._temporary = self._temporary, None
-        after = _clocks()
-        use = self._python.use()
+        numbers = _used(self._before, _clocks()) | _core_wait(self._threads, _threads())
+        numbers |= _seen(self._python.use())
         try:
             tf.profiler.experimental.stop()
             written = next(Path(temporary).glob("plugins/profile/*/*" + SUFFIX), None)
             if written is None:
                 raise OSError(f"{self.folder}: TensorFlow's profiler wrote no trace")
             with open(written, "ab") as file:
-                file.write(_own_plane(self._before, after, use))
+                chains = dict.fromkeys((*datasets.held(), *self._datasets))
+                file.write(_own_plane(numbers, chains))
             self.path = place(self.folder)
             os.replace(written, self.path)
         finally:
@@ -197,16 +199,16 @@ def place(folder: Path) -> Path:
 def _clocks() -> dict[str, float]:
     cpu = time.process_time()
     main = time.pthread_getcpuclockid(threading.main_thread().ident)
-    workers = cpu - time.clock_gettime(main)
-    waits = _waits_for_a_core()
-    total = sum(waits.values())
     return {
         "wall_seconds": time.perf_counter(),
         "cpu_seconds": cpu,
-        "core_wait_seconds": total,
+        "worker_seconds": cpu - time.clock_gettime(main),
         "busy_seconds": _busy_seconds(),
-        "worker_ready_seconds": workers + total - waits.get(threading.main_thread().native_id, 0.0),
     }
+
+
+def _used(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    return {name: max(after[name] - before[name], 0.0) for name in after}
 
 
 def _busy_seconds() -> float:
@@ -221,32 +223,50 @@ def _busy_seconds() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _waits_for_a_core() -> dict[int, float]:
-    """Returns how long each thread was ready to run and could not, so far."""
+def _threads() -> dict[int, tuple[float, float]]:
+    """Returns how long each thread has run so far, and was ready to run and could not."""
     found = {}
     for path in glob.glob("/proc/self/task/*/schedstat"):
         # A thread may end meanwhile; Linux may be built without.
         with contextlib.suppress(OSError, ValueError, IndexError):
-            found[int(path.split("/")[-2])] = int(Path(path).read_text().split()[1]) / 1e9
+            ran, waited, _ = Path(path).read_text().split()
+            found[int(path.split("/")[-2])] = int(ran) / 1e9, int(waited) / 1e9
     return found
 
 
-def _own_plane(before: dict[str, float], after: dict[str, float], use: PythonUse) -> bytes:
+def _core_wait(before: dict, after: dict) -> dict[str, float]:
+    """Returns the time that threads waited for a core over the CPU time that they got.
+
+    Of those that are left: what the others had is lost with them.
+    """
+    ran, waited = (
+        sum(max(now[i] - before.get(thread, (0.0, 0.0))[i], 0.0) for thread, now in after.items())
+        for i in (0, 1)
+    )
+    return {"core_wait_ratio": waited / ran} if ran else {}
+
+
+def _seen(use: PythonUse) -> dict[str, float]:
+    """Returns what was seen of Python, as far as it is known."""
+    share = {} if use.cpu_share is None else {"python_cpu_share": use.cpu_share}
+    return {"lock_share": use.lock_share} | share
+
+
+def _own_plane(numbers: dict[str, float], chains: Iterable[datasets.Chain]) -> bytes:
     """Returns a plane to be appended: protobufs one after the other are read as one."""
     space = xplane.messages().XSpace()
     plane = space.planes.add(name=OWN_PLANE)
-    numbers = {name: max(after[name] - before[name], 0.0) for name in after}
-    numbers["cores"] = float(len(os.sched_getaffinity(0)))
+    cores = float(len(os.sched_getaffinity(0)))
     asked = _tensorflow().config.threading.get_intra_op_parallelism_threads()
-    numbers["operation_threads"] = float(asked or numbers["cores"])
-    numbers["lock_share"] = use.lock_share
-    if use.cpu_share is not None:
-        numbers["python_cpu_share"] = use.cpu_share
-    numbers["peak_resident_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    numbers |= {
+        "cores": cores,
+        "operation_threads": float(asked or cores),
+        "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+    }
     for key, (name, value) in enumerate(numbers.items(), 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, double_value=value)
-    texts = {"datasets": datasets.held(), "signatures": signatures.held()}
+    texts = {"datasets": datasets.written(chains), "signatures": signatures.held()}
     for key, (name, text) in enumerate(texts.items(), len(numbers) + 1):
         plane.stat_metadata[key].id, plane.stat_metadata[key].name = key, name
         plane.stats.add(metadata_id=key, str_value=text)

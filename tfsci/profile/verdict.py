@@ -25,6 +25,8 @@ _BALANCED = 0.87
 _MOST_CHANGES = 3
 # Python in the pipeline that holds the lock for this share of a step holds up the loop, too.
 _MOST_OF_STEP = 0.6
+# Where more of the time goes by between the steps, the first line says so.
+_MOST_PAUSED = 0.5
 # Layers that an answer names.
 _NAMED_LAYERS = 3
 
@@ -121,6 +123,8 @@ def judge(trace: Trace) -> Report:
     )
     found = changes(model) if fed_too_slowly else remedies(verdict, host)
     answer = _answer(verdict, host, model, stage, share) + _among_ranks(host, among)
+    if host.breakdown.paused > _MOST_PAUSED:
+        answer += f"; but {percent(host.breakdown.paused)} of the time goes by between the steps"
     return Report(
         verdict=verdict,
         answer=answer,

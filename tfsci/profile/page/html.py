@@ -15,7 +15,7 @@ from tfsci.profile.page.markup import Markup, join, tag
 from tfsci.profile.page.style import CSS
 from tfsci.profile.ranks import own_seconds
 from tfsci.profile.reading import Host, Trace
-from tfsci.profile.text import WORDS, duration, percent, qualified
+from tfsci.profile.text import WORDS, duration, pauses, percent, qualified
 from tfsci.profile.verdict import Report
 from tfsci.training.run_folder import replacing
 
@@ -114,7 +114,8 @@ def _steps(report: Report, trace: Trace, host: Host) -> Markup:
     ]  # fmt: skip
     of = f" of {host.name}, shown below," if len(rows) > 1 else ""
     about = f"the mean step{of} takes {duration(report.step_seconds)}"
-    return _section("Where a step goes", drawn, tag("ul", *legend, class_="legend"), about=about)
+    parts = tag("ul", *legend, class_="legend"), *_note(pauses(host))
+    return _section("Where a step goes", drawn, *parts, about=about)
 
 
 def _rank_rows(trace: Trace, host: Host) -> list[tuple[str, Mapping[str, float]]]:
