@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfsci.profile import load, report, trace
 from tfsci.profile.callback import TraceSteps
-from tfsci.profile.tracing import Tracer, _core_wait
+from tfsci.profile.tracing import Tracer
 
 
 def sleeps(seconds):
@@ -57,13 +57,6 @@ def test_a_dataset_that_is_gone_by_the_end_is_known_all_the_same(tmp_path):
         del iterator
         gc.collect()
     assert "twice" in {stage.function for stage in load(tmp_path).hosts[0].stages}
-
-
-def test_waits_for_a_core_are_of_the_threads_that_are_left():
-    before = {1: (1.0, 1.0), 2: (50.0, 90.0), 3: (5.0, 5.0)}
-    after = {1: (3.0, 2.0), 3: (6.0, 7.0), 4: (1.0, 1.0)}  # 2 has ended, 4 is new
-    assert _core_wait(before, after) == {"core_wait_ratio": (1 + 2 + 1) / (2 + 1 + 1)}
-    assert _core_wait({}, {}) == {}
 
 
 def test_ranks_write_into_one_folder(tmp_path, monkeypatch):

@@ -4,16 +4,13 @@ The folder has the layout that TensorBoard and xprof read: ``plugins/profile/RUN
 A process on its own names RUN by the time; ranks have no common clock, so theirs is
 ``ranks<world size>_<n>``, n counting the traces that each has written there before.
 
-Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`, with the CPU time that
-the process used meanwhile, and of that the threads but the main one, which tells a stage that
-computes from one that waits (a trace knows threads by another number than Linux does); how long
-its cores were busy, with others' work too; how long threads waited for a core; what Python
-functions did meanwhile (see `python`); what the stages' functions are called (`datasets`), and what
-functions were traced for (`signatures`).
+Besides TensorFlow's planes a file holds one of ours, `reading.OWN_PLANE`: what the process used of
+its cores meanwhile (`usage`), which tells a stage that computes from one that waits, as a trace
+knows threads by another number than Linux does; what Python functions did (`python`); what the
+stages' functions are called (`datasets`), and what functions were traced for (`signatures`).
 """
 
 import contextlib
-import glob
 import os
 import re
 import resource
@@ -21,7 +18,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +26,7 @@ from tfsci.distributed.launch import detect
 from tfsci.profile import datasets, signatures, xplane
 from tfsci.profile.python import PythonUse, PythonWatch
 from tfsci.profile.reading import OWN_PLANE, SUFFIX
+from tfsci.profile.usage import Usage
 from tfsci.startup import import_tensorflow
 
 
@@ -136,7 +133,7 @@ class Tracer:
         self._python = PythonWatch()
         self._python.start()
         self._datasets = datasets.held()  # a script that ends within the trace drops them
-        self._before, self._threads = _clocks(), _threads()
+        self._usage = Usage()
 
     def stop(self) -> Path | None:
         """Ends the trace and writes it.
@@ -148,8 +145,7 @@ class Tracer:
             return None
         tf = _tensorflow()
         temporary, self._temporary = self._temporary, None
-        numbers = _used(self._before, _clocks()) | _core_wait(self._threads, _threads())
-        numbers |= _seen(self._python.use())
+        numbers = self._usage.since() | _seen(self._python.use())
         try:
             tf.profiler.experimental.stop()
             written = next(Path(temporary).glob("plugins/profile/*/*" + SUFFIX), None)
@@ -194,56 +190,6 @@ def place(folder: Path) -> Path:
     path = next(runs / name / file for name in names if not (runs / name / file).exists())
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _clocks() -> dict[str, float]:
-    cpu = time.process_time()
-    main = time.pthread_getcpuclockid(threading.main_thread().ident)
-    return {
-        "wall_seconds": time.perf_counter(),
-        "cpu_seconds": cpu,
-        "worker_seconds": cpu - time.clock_gettime(main),
-        "busy_seconds": _busy_seconds(),
-    }
-
-
-def _used(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    return {name: max(after[name] - before[name], 0.0) for name in after}
-
-
-def _busy_seconds() -> float:
-    """Returns how long this process' cores have worked, for it or for others; 0 if not known."""
-    ticks = 0
-    with contextlib.suppress(OSError, ValueError):
-        cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-        for line in Path("/proc/stat").read_text().splitlines():
-            name, *times = line.split()
-            if name in cores:  # user, nice, system; idle and its waits for a disk; interrupts, …
-                ticks += sum(map(int, times[:3])) + sum(map(int, times[5:8]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _threads() -> dict[int, tuple[float, float]]:
-    """Returns how long each thread has run so far, and was ready to run and could not."""
-    found = {}
-    for path in glob.glob("/proc/self/task/*/schedstat"):
-        # A thread may end meanwhile; Linux may be built without.
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            ran, waited, _ = Path(path).read_text().split()
-            found[int(path.split("/")[-2])] = int(ran) / 1e9, int(waited) / 1e9
-    return found
-
-
-def _core_wait(before: dict, after: dict) -> dict[str, float]:
-    """Returns the time that threads waited for a core over the CPU time that they got.
-
-    Of those that are left: what the others had is lost with them.
-    """
-    ran, waited = (
-        sum(max(now[i] - before.get(thread, (0.0, 0.0))[i], 0.0) for thread, now in after.items())
-        for i in (0, 1)
-    )
-    return {"core_wait_ratio": waited / ran} if ran else {}
 
 
 def _seen(use: PythonUse) -> dict[str, float]:
