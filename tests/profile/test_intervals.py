@@ -33,6 +33,12 @@ def test_minus_and_clipped_part_a_set_in_two(first, second):
 
 
 @given(SPANS, SPANS)
+def test_within_is_of_starts_and_not_of_ends(spans, times):
+    spans, times = intervals.union(spans), times.ravel()
+    assert intervals.within(times, spans).tolist() == [time in instants(spans) for time in times]
+
+
+@given(SPANS, SPANS)
 def test_covered_counts_the_instants_of_each_window(spans, windows):
     found = intervals.covered(intervals.union(spans), windows)
     expected = [len(instants(spans) & set(range(start, end))) for start, end in windows]

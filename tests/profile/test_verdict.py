@@ -77,8 +77,8 @@ def test_a_stage_that_takes_the_cores_from_the_model_is_named():
         "time from the model"
     )
     assert (found.verdict, found.stage.kind) == ("compute-bound", "Map")
-    # Of its 0.79 ms 1 / 1.636 and 0.2 to be sure is CPU time, 0.64 ms. Without, the
-    # model's 0.9 ms are the 0.625 in which two cores do the 1.25 that are left.
+    # Of its 0.79 ms 1 / 1.636 and 0.2 to be sure is CPU time, 0.64 ms. Without, the model's 0.9 ms
+    # are the 0.625 in which two cores do the 1.25 that are left.
     assert found.changes[0].predicted_speedup == pytest.approx(1000 / 725, rel=0.02)
     roomy = space(compute=900, cost=800)
     for i in range(13):

@@ -105,12 +105,10 @@ def measure(host: Plane, devices: tuple[Plane, ...], windows: np.ndarray) -> Bre
     parts["python"] = float((windows[:, 1] - windows[:, 0] - before).mean()) / 1e12
     hidden_or_not = intervals.covered(intervals.union(communication), windows).mean() / 1e12
     timeline = tuple(sorted(timeline, key=lambda piece: piece[1:]))
-    starts = np.searchsorted(windows[:, 0], host.spans[eager, 0], "right") - 1
-    inside = (starts >= 0) & (host.spans[eager, 0] < windows[np.maximum(starts, 0), 1])
-    started = float(inside.sum() / len(windows))
+    started = len(_inside(host, eager, windows)) / len(windows)
     return Breakdown(
         parts, waits, operations, layers, float(hidden_or_not), timeline, started,
-        _share_of_gathers(host, streams), *_paused(windows, intervals.union(sets["input"])),
+        _share_of_gathers(host, streams), *_paused(windows, sets["input"]),
     )  # fmt: skip
 
 
@@ -191,10 +189,7 @@ def _host_work(host: Plane, windows):
             continue
         mine = kernels[host.line[kernels] == line]
         spans = foreign.get(int(line), intervals.NONE)
-        place = np.searchsorted(spans[:, 0], host.spans[mine, 0], side="right") - 1
-        within = place >= 0
-        within[within] = host.spans[mine[within], 0] < spans[place[within], 1]
-        indices.extend(mine[~within])
+        indices.extend(mine[~intervals.within(host.spans[mine, 0], spans)])
     indices = np.array(indices, int)
     kinds = [OPERATION.match(host.names[host.event[i]])[1] for i in indices]
     waits = np.array([bool(_INPUT.match(kind)) for kind in kinds], bool)
@@ -255,9 +250,7 @@ def _asynchronous(host: Plane, kinds: re.Pattern) -> np.ndarray:
 
 def _inside(plane: Plane, indices: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Returns those of the events that start in one of the steps."""
-    starts = plane.spans[indices, 0]
-    place = np.searchsorted(windows[:, 0], starts, side="right") - 1
-    return indices[(place >= 0) & (starts < windows[np.maximum(place, 0), 1])]
+    return indices[intervals.within(plane.spans[indices, 0], windows)]
 
 
 def _count(times: Counter, plane: Plane, indices: np.ndarray, kind_of) -> None:

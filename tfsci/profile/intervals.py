@@ -45,6 +45,14 @@ def clipped(spans: np.ndarray, windows: np.ndarray) -> np.ndarray:
     )
 
 
+def within(times: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Returns whether each of the times is in one of the windows, which are sorted and disjoint."""
+    if not len(windows):
+        return np.zeros(len(times), bool)
+    place = np.searchsorted(windows[:, 0], times, side="right") - 1
+    return (place >= 0) & (times < windows[np.maximum(place, 0), 1])
+
+
 def covered(intervals: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Returns how much of each window the intervals cover.
 

@@ -174,7 +174,7 @@ class Pipeline:
             parent = self._parents[path]
             tops[path] = tops[parent] if parent else path
         fetched = {
-            top: _count_within(np.array(self._works[top].starts), windows)
+            top: intervals.within(np.array(self._works[top].starts), windows).sum()
             for top in set(tops.values())
         }
         most = max(fetched.values(), default=0)
@@ -302,13 +302,6 @@ def _named(stage: Stage, link: datasets.Link | None) -> Stage:
         return stage
     name = f"{stage.kind}({link.function})" if link.function.isidentifier() else stage.name
     return replace(stage, name=name, function=link.function, place=link.place, kept_by=link.kept_by)
-
-
-def _count_within(times: np.ndarray, windows: np.ndarray) -> int:
-    if not len(windows):
-        return 0
-    place = np.searchsorted(windows[:, 0], times, side="right") - 1
-    return int(((place >= 0) & (times < windows[np.maximum(place, 0), 1])).sum())
 
 
 def _since(noted, since) -> np.ndarray:

@@ -8,6 +8,7 @@ network.
 
 import contextlib
 import os
+import random
 import sys
 import threading
 import time
@@ -17,8 +18,9 @@ from typing import BinaryIO
 
 # The event of a look, with the CPU time that the process has used so far.
 CPU_EVENT, CPU_STAT = "tfsci.cpu", "used_us"
-# Between two looks, which take 1 to 2 % of a core.
-_PERIOD = 0.02
+# Between two looks, which take 1 to 2 % of a core; a fixed time could fall into step with the
+# pipeline, and see all of its calls at their end.
+_PERIODS = 0.01, 0.03
 # How long a thread is then watched. Of a call that ends meanwhile nothing is known, and it is those
 # that run that end: the longer, the more seems to wait.
 _GLANCE = 0.001
@@ -48,6 +50,7 @@ class PythonWatch(threading.Thread):
         self._done = threading.Event()
         self._looks = self._taken = 0
         self._cpu = self._wall = 0.0
+        self._chance = random.Random(0)  # the script's own numbers stay as they are
 
     def run(self):
         """Looks, until asked for the use."""
@@ -62,9 +65,10 @@ class PythonWatch(threading.Thread):
 
     def _look(self, waits: BinaryIO | None) -> None:
         _note_cpu()
+        period = self._chance.uniform(*_PERIODS)
         without_core, start = _without_core(waits), time.perf_counter()
-        time.sleep(_PERIOD)
-        late = time.perf_counter() - start - _PERIOD
+        time.sleep(period)
+        late = time.perf_counter() - start - period
         # What it waited for a core it did not wait for the lock.
         late -= _without_core(waits) - without_core
         self._looks += 1

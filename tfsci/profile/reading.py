@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfsci.profile import breakdown, datasets, pipeline, signatures, steps, xplane
+from tfsci.profile import breakdown, datasets, intervals, pipeline, signatures, steps, xplane
 from tfsci.profile.breakdown import Breakdown
 from tfsci.profile.pipeline import Stage
 from tfsci.profile.python import CPU_EVENT, CPU_STAT
@@ -120,12 +120,12 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
     lengths = (windows[:, 1] - windows[:, 0]) / 1e12
     if len(windows):
         fetches = cpu.spans[cpu.where(steps.is_fetch), 0]
-        inside = _within(fetches, windows).sum()
+        inside = intervals.within(fetches, windows).sum()
         per_step = float(inside / len(windows)) or 1.0
     else:
         per_step = 1.0
     traced = steps.traced_calls(cpu)
-    compiled = traced[_within(cpu.spans[traced, 0], windows)]
+    compiled = traced[intervals.within(cpu.spans[traced, 0], windows)]
     known = signatures.parse(own.get("signatures"))
     mean = float(lengths.mean()) if len(windows) else float("nan")
     parts = breakdown.measure(cpu, devices, windows) if len(windows) else None
@@ -160,13 +160,6 @@ def host(planes: tuple[xplane.Plane, ...], name: str = "host") -> Host:
         devices=len(devices),
         events=sum(len(plane.event) for plane in planes),
     )
-
-
-def _within(times: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    if not len(windows):
-        return np.zeros(len(times), bool)
-    place = np.searchsorted(windows[:, 0], times, side="right") - 1
-    return (place >= 0) & (times < windows[np.maximum(place, 0), 1])
 
 
 def _number(own: dict, key: str) -> float | None:
